@@ -1,0 +1,49 @@
+# The two commands a newcomer needs are `make demo` and `make test`. Everything else is a habit of the people who work on it.
+
+SHELL := /bin/bash
+DATA ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build model held-out lint bench fuzz onnxruntime preflight
+
+help: ## this list
+	@echo "Weir: an inline web application firewall whose detector is an autoencoder"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Start with: make demo"
+
+demo: onnxruntime ## build, then a shop with Weir in front of it, customers and attackers, for about a minute
+	@scripts/demo.sh
+
+test: onnxruntime ## every test, on a fresh machine
+	@scripts/test.sh
+
+build: onnxruntime ## target/release/weir and target/release/weir-train
+	cargo build --release -p weir-waf -p weir-train --bin weir --bin weir-train
+
+model: ## train models/base from public sets: make model DATA=FOLDER (without DATA: where they come from)
+	@if [ -n "$(DATA)" ]; then $(MAKE) --no-print-directory build; fi
+	@scripts/base-model.sh $(DATA)
+
+held-out: build ## measure on sites and payload sources left out of training: make held-out DATA=FOLDER
+	@scripts/held-out.sh $(DATA)
+
+lint: ## formatting, clippy, documentation and licences, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --workspace check licenses bans sources; \
+	else echo "note: cargo-deny is not installed, licences not checked (cargo install cargo-deny --locked)"; fi
+
+bench: onnxruntime ## what extraction, decoding and scoring cost on this machine
+	cargo bench -p weir-waf --bench detection
+
+fuzz: ## 20 seconds of fuzzing a target
+	@scripts/fuzz.sh
+
+onnxruntime: preflight ## fetch the pinned ONNX Runtime into .onnxruntime/ (does nothing when it is there)
+	@scripts/onnxruntime.sh
+
+preflight: ## check the tools a build needs
+	@scripts/preflight.sh
