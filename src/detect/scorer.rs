@@ -1,0 +1,86 @@
+//! The seam between decisions and models: what an inspection needs of a loaded bundle.
+//!
+//! Not here: loading one (`runtime::reload`). Tests put scorers that fail, hang or panic behind it.
+
+use weir_features::{RequestVector, RequestView};
+use weir_scoring::bundle::Manifest;
+use weir_scoring::engine::{
+    Assessment, Engine, EngineScratch, FieldFilter, ProviderStatus, ScoreError,
+};
+use weir_scoring::reason::{Reason, SecretKeys};
+
+/// A loaded, verified and warmed bundle.
+pub trait Scorer: Send + Sync {
+    /// Scores a request. `worker` spreads threads over sessions.
+    ///
+    /// # Errors
+    /// When no score can be made.
+    fn score(
+        &self,
+        worker: usize,
+        request: &RequestView<'_>,
+        vector: Option<&RequestVector>,
+        filter: &dyn FieldFilter,
+        scratch: &mut EngineScratch,
+    ) -> Result<Assessment, ScoreError>;
+
+    /// Explains the score of the same arguments.
+    ///
+    /// # Errors
+    /// When no score can be made.
+    fn explain(
+        &self,
+        worker: usize,
+        request: &RequestView<'_>,
+        vector: Option<&RequestVector>,
+        filter: &dyn FieldFilter,
+        scratch: &mut EngineScratch,
+        secrets: &SecretKeys,
+    ) -> Result<Reason, ScoreError>;
+
+    /// The bundle's id.
+    fn bundle_id(&self) -> &str;
+
+    /// The bundle's manifest.
+    fn manifest(&self) -> &Manifest;
+
+    /// Where the networks run, and why.
+    fn provider(&self) -> ProviderStatus;
+}
+
+impl Scorer for Engine {
+    fn score(
+        &self,
+        worker: usize,
+        request: &RequestView<'_>,
+        vector: Option<&RequestVector>,
+        filter: &dyn FieldFilter,
+        scratch: &mut EngineScratch,
+    ) -> Result<Assessment, ScoreError> {
+        self.score(worker, request, vector, filter, scratch)
+    }
+
+    fn explain(
+        &self,
+        worker: usize,
+        request: &RequestView<'_>,
+        vector: Option<&RequestVector>,
+        filter: &dyn FieldFilter,
+        scratch: &mut EngineScratch,
+        secrets: &SecretKeys,
+    ) -> Result<Reason, ScoreError> {
+        self.explain(worker, request, vector, filter, scratch, secrets)
+    }
+
+    fn bundle_id(&self) -> &str {
+        &self.manifest().id
+    }
+
+    fn manifest(&self) -> &Manifest {
+        self.manifest()
+    }
+
+    fn provider(&self) -> ProviderStatus {
+        self.provider()
+    }
+}

@@ -1,0 +1,137 @@
+//! What a request sees of the configuration and the model: an immutable [`Snapshot`] behind one atomic pointer, and
+//! beside it the state that no reload may reset ([`Shared`]).
+//!
+//! Not here: how a snapshot is checked and built from files (`reload`), and any mutable state inside a snapshot. A
+//! request pins one snapshot when it begins and uses nothing newer until it ends.
+
+pub mod limiter;
+pub mod model;
+pub mod path;
+pub mod reload;
+pub mod routes;
+pub mod watch;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+use weir_features::ClientWindows;
+
+use crate::audit::Audit;
+use crate::capture::Capture;
+use crate::config::Config;
+use crate::detect::Scorer;
+use crate::telemetry::Metrics;
+
+pub use limiter::{Limiter, Limiters, RetryAfter};
+pub use routes::{Route, Routes};
+
+/// One generation of policy, model and certificates. Never changes; replaced as a whole.
+pub struct Snapshot {
+    /// Counts every swap of this process, from 1. Named in every decision record.
+    pub generation: u64,
+    /// The configuration it was built from.
+    pub config: Arc<Config>,
+    /// Routes in lookup order, with their budgets, limiters and metrics.
+    pub routes: Routes,
+    /// The loaded, verified and warmed bundle.
+    pub engine: Option<Arc<dyn Scorer>>,
+    /// Why `engine` is `None`.
+    pub no_engine: Option<Arc<str>>,
+    /// TLS of each listener, by index into `config.listeners`.
+    pub tls: Vec<Option<Arc<rustls::ServerConfig>>>,
+    /// Whether `PUT /-/thresholds` changed budgets since the configuration was loaded.
+    pub overridden: bool,
+}
+
+impl Snapshot {
+    /// The route of a request: `host` without port in any case, `path` as received, still encoded. Matching happens
+    /// on the normal form of the path, so that `/%61dmin` and `/x/../admin` meet the route of `/admin`.
+    pub fn route(&self, host: &[u8], path: &[u8]) -> Option<&Arc<Route>> {
+        self.routes.lookup(host, path)
+    }
+
+    /// The id of the loaded bundle.
+    pub fn bundle_id(&self) -> Option<&str> {
+        self.engine.as_ref().map(|engine| engine.bundle_id())
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("generation", &self.generation)
+            .field("bundle", &self.bundle_id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// State that outlives every snapshot, and the pointer to the current one.
+pub struct Shared {
+    current: ArcSwap<Snapshot>,
+    /// Sliding windows of clients.
+    pub windows: ClientWindows,
+    /// Rate limit state, by route.
+    pub limiters: Limiters,
+    /// Every metric.
+    pub metrics: Arc<Metrics>,
+    /// Decision records.
+    pub audit: Audit,
+    /// Recording of passed traffic.
+    pub capture: Capture,
+    /// Heavy inspections running off the async threads.
+    pub(crate) heavy: Arc<Semaphore>,
+    started: (Instant, SystemTime),
+}
+
+impl Shared {
+    /// Wraps the first snapshot and the long-lived parts. `limits.clients` and `workers` of the first configuration
+    /// size the tables for the life of the process.
+    pub fn new(
+        first: Snapshot,
+        limiters: Limiters,
+        metrics: Arc<Metrics>,
+        audit: Audit,
+        capture: Capture,
+    ) -> Self {
+        let clients = first.config.limits.clients;
+        let workers = first.config.workers;
+        Self {
+            current: ArcSwap::from_pointee(first),
+            windows: ClientWindows::new(clients),
+            limiters,
+            metrics,
+            audit,
+            capture,
+            heavy: Arc::new(Semaphore::new(workers.max(1))),
+            started: (Instant::now(), SystemTime::now()),
+        }
+    }
+
+    /// The current snapshot, pinned: call once for each request.
+    pub fn pin(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Replaces the snapshot for requests that begin from now on.
+    pub(crate) fn swap(&self, next: Snapshot) -> Arc<Snapshot> {
+        let next = Arc::new(next);
+        self.current.store(Arc::clone(&next));
+        next
+    }
+
+    /// Time since the process began to serve.
+    pub fn uptime(&self) -> Duration {
+        self.started.0.elapsed()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("current", &self.current.load())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+//! The route table in lookup order: exact hosts before suffixes before any host, long paths before short ones.
+//!
+//! Not here: what a route does with a request (`detect`, `proxy`).
+
+use std::sync::Arc;
+
+use weir_scoring::budget::Budgets;
+
+use crate::config::{self, HostPattern};
+use crate::detect::Exceptions;
+use crate::runtime::limiter::Limiter;
+use crate::runtime::path::{normal_path, under};
+use crate::telemetry::RouteMetrics;
+
+/// A route as requests use it: its policy and what the runtime adds.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// As configured.
+    pub policy: Arc<config::Route>,
+    /// Budgets in force: the configured ones, else the bundle's, else an override at run time.
+    pub budgets: Budgets,
+    /// Compiled exceptions.
+    pub exceptions: Arc<Exceptions>,
+    /// Rate limit state, shared with other generations of this route.
+    pub limiter: Option<Arc<Limiter>>,
+    /// Its counters and histograms.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+/// Routes in lookup order.
+#[derive(Debug, Clone, Default)]
+pub struct Routes(Vec<Arc<Route>>);
+
+impl Routes {
+    /// Sorts routes for the lookup.
+    pub fn new(mut routes: Vec<Arc<Route>>) -> Self {
+        routes.sort_by(|a, b| {
+            let rank = |route: &Route| match &route.policy.host {
+                HostPattern::Exact(_) => (0, 0),
+                // A longer suffix is more specific.
+                HostPattern::Suffix(suffix) => (1, usize::MAX - suffix.len()),
+                HostPattern::Any => (2, 0),
+            };
+            rank(a)
+                .cmp(&rank(b))
+                .then_with(|| b.policy.path.len().cmp(&a.policy.path.len()))
+                .then_with(|| a.policy.id.cmp(&b.policy.id))
+        });
+        Self(routes)
+    }
+
+    /// The first route that matches; see [`Snapshot::route`](super::Snapshot::route).
+    pub fn lookup(&self, host: &[u8], path: &[u8]) -> Option<&Arc<Route>> {
+        let path = normal_path(path);
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        self.0.iter().find(|route| {
+            host_matches(&route.policy.host, host) && under(&path, route.policy.path.as_bytes())
+        })
+    }
+
+    /// The route of that id.
+    pub fn by_id(&self, id: &str) -> Option<&Arc<Route>> {
+        self.0.iter().find(|route| route.policy.id.as_str() == id)
+    }
+
+    /// In lookup order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.0.iter()
+    }
+}
+
+fn host_matches(pattern: &HostPattern, host: &[u8]) -> bool {
+    match pattern {
+        HostPattern::Any => true,
+        HostPattern::Exact(name) => name.as_bytes().eq_ignore_ascii_case(host),
+        HostPattern::Suffix(suffix) => {
+            host.len() > suffix.len()
+                && host
+                    .get(host.len() - suffix.len()..)
+                    .is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
+        }
+    }
+}
