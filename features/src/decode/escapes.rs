@@ -1,0 +1,131 @@
+//! Escapes that name a byte or a code point: percent, `%u`, textual `0x2f`, and backslash escapes.
+
+use super::{Change, hex, hex_number, push_code_point};
+
+/// Undoes `%2f` and `%u002f`. What is malformed stays as it is.
+pub(super) fn percent(input: &[u8], out: &mut Vec<u8>) -> Change {
+    let mut change = Change::default();
+    let Some(mut at) = memchr::memchr(b'%', input) else {
+        return change;
+    };
+    let mut copied = 0;
+    loop {
+        let length = match input.get(at + 1) {
+            Some(b'u' | b'U') => hex_number(input, at + 2, 4).map(|code_point| {
+                out.extend_from_slice(input.get(copied..at).unwrap_or_default());
+                push_code_point(out, code_point);
+                change.obfuscated = true;
+                6
+            }),
+            _ => hex_number(input, at + 1, 2).map(|byte| {
+                out.extend_from_slice(input.get(copied..at).unwrap_or_default());
+                out.push(byte as u8);
+                3
+            }),
+        };
+        let resume = match length {
+            Some(length) => {
+                change.changed = true;
+                copied = at + length;
+                copied
+            }
+            None => at + 1,
+        };
+        match memchr::memchr(b'%', input.get(resume..).unwrap_or_default()) {
+            Some(next) => at = resume + next,
+            None => break,
+        }
+    }
+    out.extend_from_slice(input.get(copied..).unwrap_or_default());
+    change
+}
+
+/// Bytes that scanners write as text to slip past filters (`..0x2f..0x2fetc`): separators, quotes and brackets.
+const TEXTUAL: [u8; 10] = [0x2f, 0x5c, 0x2e, 0x27, 0x22, 0x3c, 0x3e, 0x28, 0x29, 0x00];
+
+/// Undoes `0x2f` where it stands alone; a longer hexadecimal number (`0x2f6574`) is left as it is.
+pub(super) fn textual_hex(input: &[u8], out: &mut Vec<u8>) -> Change {
+    let mut change = Change::default();
+    let mut copied = 0;
+    for at in memchr::memchr_iter(b'0', input) {
+        if at < copied || !matches!(input.get(at + 1), Some(b'x' | b'X')) {
+            continue;
+        }
+        let Some(byte) = hex_number(input, at + 2, 2).map(|number| number as u8) else {
+            continue;
+        };
+        let ends = hex(input.get(at + 4)).is_none()
+            || (input.get(at + 4) == Some(&b'0') && matches!(input.get(at + 5), Some(b'x' | b'X')));
+        let begins =
+            at == 0 || !input.get(at - 1).is_some_and(u8::is_ascii_alphanumeric) || at == copied;
+        if !TEXTUAL.contains(&byte) || !ends || !begins {
+            continue;
+        }
+        out.extend_from_slice(input.get(copied..at).unwrap_or_default());
+        out.push(byte);
+        copied = at + 4;
+        change = Change {
+            changed: true,
+            obfuscated: true,
+        };
+    }
+    if change.changed {
+        out.extend_from_slice(input.get(copied..).unwrap_or_default());
+    }
+    change
+}
+
+/// Undoes `\x2f`, `\u002f` (with surrogate pairs) and `\u{2f}`.
+pub(super) fn backslash(input: &[u8], out: &mut Vec<u8>) -> Change {
+    let mut change = Change::default();
+    let mut copied = 0;
+    for at in memchr::memchr_iter(b'\\', input) {
+        if at < copied {
+            continue;
+        }
+        let Some((code_point, length)) = escaped(input, at) else {
+            continue;
+        };
+        out.extend_from_slice(input.get(copied..at).unwrap_or_default());
+        push_code_point(out, code_point);
+        copied = at + length;
+        change.changed = true;
+    }
+    if change.changed {
+        out.extend_from_slice(input.get(copied..).unwrap_or_default());
+    }
+    change
+}
+
+fn escaped(input: &[u8], at: usize) -> Option<(u32, usize)> {
+    match input.get(at + 1)? {
+        b'x' | b'X' => hex_number(input, at + 2, 2).map(|number| (number, 4)),
+        b'u' | b'U' if input.get(at + 2) == Some(&b'{') => braced(input, at + 3),
+        b'u' | b'U' => {
+            let first = hex_number(input, at + 2, 4)?;
+            let low = (input.get(at + 6) == Some(&b'\\')
+                && matches!(input.get(at + 7), Some(b'u' | b'U')))
+            .then(|| hex_number(input, at + 8, 4))
+            .flatten();
+            match (first, low) {
+                (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) => {
+                    Some((0x1_0000 + ((first - 0xd800) << 10) + (low - 0xdc00), 12))
+                }
+                _ => Some((first, 6)),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// `\u{1F600}`: one to six digits and a closing brace.
+fn braced(input: &[u8], start: usize) -> Option<(u32, usize)> {
+    let mut number = 0;
+    for digits in 0..=6 {
+        match input.get(start + digits)? {
+            b'}' if digits > 0 => return Some((number, 3 + digits + 1)),
+            byte => number = number << 4 | u32::from(hex(Some(byte))?),
+        }
+    }
+    None
+}

@@ -1,0 +1,92 @@
+//! Unicode that hides ASCII: overlong UTF-8 and compatibility forms.
+
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
+
+use super::{Change, push_code_point};
+
+/// Folds overlong UTF-8 sequences of two to six bytes (`C0 AF` for `/`) into the character they stand for.
+pub(super) fn overlong(input: &[u8], out: &mut Vec<u8>) -> Change {
+    let mut change = Change::default();
+    if !input
+        .iter()
+        .any(|byte| matches!(byte, 0xc0 | 0xc1 | 0xe0 | 0xf0 | 0xf8..=0xfd))
+    {
+        return change;
+    }
+    let mut copied = 0;
+    let mut at = 0;
+    while at < input.len() {
+        let Some((code_point, length)) = overlong_at(input, at) else {
+            at += 1;
+            continue;
+        };
+        out.extend_from_slice(input.get(copied..at).unwrap_or_default());
+        push_code_point(out, code_point);
+        at += length;
+        copied = at;
+        change = Change {
+            changed: true,
+            obfuscated: true,
+        };
+    }
+    out.extend_from_slice(input.get(copied..).unwrap_or_default());
+    change
+}
+
+/// The code point and length of an overlong sequence at `at`. Decoders that accept them also accept a second byte
+/// without the continuation bit (`C0 2F`), which IIS made famous.
+fn overlong_at(input: &[u8], at: usize) -> Option<(u32, usize)> {
+    let first = *input.get(at)?;
+    let (length, head, least) = match first {
+        0xc0 | 0xc1 => (2, u32::from(first & 0x1f), 0x80),
+        0xe0 => (3, 0, 0x800),
+        0xf0 => (4, 0, 0x1_0000),
+        0xf8..=0xfb => (5, u32::from(first & 0x03), 0x20_0000),
+        0xfc | 0xfd => (6, u32::from(first & 0x01), 0x400_0000),
+        _ => return None,
+    };
+    let mut code_point = head;
+    for offset in 1..length {
+        let byte = *input.get(at + offset)?;
+        let lax = length == 2 && byte.is_ascii_graphic();
+        if byte & 0xc0 != 0x80 && !lax {
+            return None;
+        }
+        code_point = code_point << 6 | u32::from(byte & 0x3f);
+    }
+    (code_point < least).then_some((code_point, length))
+}
+
+/// Replaces compatibility forms (full-width letters, ligatures, circled digits) by what they are compatible with,
+/// NFKC of Unicode Standard Annex 15, and look-alike slashes by slashes.
+pub(super) fn compatibility(input: &[u8], out: &mut Vec<u8>) -> Change {
+    if input.is_ascii() {
+        return Change::default();
+    }
+    let Ok(text) = std::str::from_utf8(input) else {
+        return Change::default();
+    };
+    let slashes = text
+        .chars()
+        .any(|character| fold_slash(character) != character);
+    if !slashes && is_nfkc_quick(text.chars()) == IsNormalized::Yes {
+        return Change::default();
+    }
+    let ascii_before = input.iter().filter(|byte| byte.is_ascii()).count();
+    for character in text.nfkc() {
+        out.extend_from_slice(fold_slash(character).encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    let ascii_after = out.iter().filter(|byte| byte.is_ascii()).count();
+    Change {
+        changed: out.as_slice() != input,
+        obfuscated: ascii_after > ascii_before,
+    }
+}
+
+fn fold_slash(character: char) -> char {
+    match character {
+        '\u{2044}' | '\u{2215}' | '\u{29f8}' => '/',
+        '\u{2216}' | '\u{29f5}' | '\u{29f9}' => '\\',
+        other => other,
+    }
+}

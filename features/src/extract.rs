@@ -1,0 +1,188 @@
+//! One request into its fields, in the order of the request: path, query, headers, body.
+//!
+//! Not here: what a value's format is (`nested`, `body`) and what its bytes look like (`row`).
+
+use std::sync::LazyLock;
+
+use crate::body;
+use crate::decode::{Plus, decode_in};
+use crate::field::{Field, Fields, Scratch};
+use crate::lexicon::{Evidence, Lexicon};
+use crate::location::Location;
+use crate::nested::{leaf, name, pairs};
+use crate::request::{RequestView, split_target};
+use crate::row;
+use crate::sink::{Origin, Place, emit, finish};
+
+/// Turns requests into fields and fields into rows. Immutable: share one among all workers.
+pub struct Extractor {
+    lexicon: Lexicon,
+}
+
+impl std::fmt::Debug for Extractor {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Extractor").finish_non_exhaustive()
+    }
+}
+
+static SHARED: LazyLock<Extractor> = LazyLock::new(|| Extractor {
+    lexicon: Lexicon::new(),
+});
+
+impl Extractor {
+    /// The extractor of this process; its automaton is built at the first call.
+    #[must_use]
+    pub fn shared() -> &'static Self {
+        &SHARED
+    }
+
+    /// Finds the distinct fields of a request. They live in `scratch` until the next call with it.
+    pub fn extract<'s>(&self, request: &RequestView<'_>, scratch: &'s mut Scratch) -> Fields<'s> {
+        scratch.clear();
+        let (authority, path, query) = split_target(request.target);
+        add_path(scratch, path);
+        if let Some(query) = query {
+            pairs(
+                scratch,
+                (Location::QueryKey, Location::QueryValue),
+                b"",
+                query,
+                Origin::default(),
+                0,
+            );
+        }
+        if let Some(authority) = authority {
+            plain(scratch, Location::Header, b":authority", authority);
+        }
+        add_headers(scratch, request);
+        body::walk(scratch, request);
+        finish(scratch);
+        Fields::new(scratch)
+    }
+
+    /// Writes the row of `field`, exactly [`crate::FIELD_WIDTH`] numbers named by [`crate::schema::feature_name`].
+    ///
+    /// # Panics
+    /// When `out` has another length: the caller owns the matrix and its shape.
+    pub fn row(&self, field: &Field<'_>, out: &mut [f32]) {
+        assert_eq!(
+            out.len(),
+            crate::FIELD_WIDTH,
+            "a field row has FIELD_WIDTH columns"
+        );
+        row::write(&self.lexicon, field, out);
+    }
+
+    /// Finds what in a decoded value reads like code, for explanations; the ranges are into `value`.
+    #[must_use]
+    pub fn evidence(&self, value: &[u8]) -> Vec<Evidence> {
+        self.lexicon.evidence(value)
+    }
+}
+
+fn plain(scratch: &mut Scratch, location: Location, key: &[u8], value: &[u8]) {
+    leaf(
+        scratch,
+        Place::new(location, key),
+        value,
+        Plus::Literal,
+        Origin::default(),
+        0,
+    );
+}
+
+/// The path as applications resolve it: decoded, `\` as `/`, without `//` and `/./`. `..` stays: it is what to see.
+fn add_path(scratch: &mut Scratch, raw: &[u8]) {
+    let mut buffers = std::mem::take(&mut scratch.buffers.decode[0]);
+    let mut normal = std::mem::take(&mut scratch.buffers.text[0]);
+    let (decoded, undone) = decode_in(raw, Plus::Literal, &mut buffers);
+    normal.clear();
+    let mut at = 0;
+    while let Some(&byte) = decoded.get(at) {
+        let byte = if byte == b'\\' { b'/' } else { byte };
+        let rest = decoded.get(at + 1..).unwrap_or_default();
+        let doubled = byte == b'/' && matches!(normal.last(), Some(b'/'));
+        let dot = byte == b'.'
+            && matches!(normal.last(), Some(b'/'))
+            && matches!(rest.first(), Some(b'/' | b'\\') | None);
+        if !doubled && !dot {
+            normal.push(byte);
+        }
+        at += 1;
+    }
+    let folded = u8::from(memchr::memchr(b'\\', decoded).is_some());
+    let origin = Origin::default().deeper(undone.layers, undone.obfuscations + folded);
+    emit(scratch, Place::new(Location::Path, b""), &normal, origin);
+    scratch.buffers.text[0] = normal;
+    scratch.buffers.decode[0] = buffers;
+}
+
+fn add_headers(scratch: &mut Scratch, request: &RequestView<'_>) {
+    let mut lower = std::mem::take(&mut scratch.buffers.name);
+    for &(header, value) in request.headers {
+        lower.clear();
+        lower.extend(header.iter().map(u8::to_ascii_lowercase));
+        match lower.as_slice() {
+            b"cookie" => add_cookies(scratch, value),
+            b"referer" => add_referer(scratch, value),
+            b"user-agent" => plain(scratch, Location::UserAgent, b"", value),
+            other => plain(scratch, Location::Header, other, value),
+        }
+        if !is_plain_name(header) {
+            name(
+                scratch,
+                Location::Header,
+                header,
+                Plus::Literal,
+                Origin::default(),
+            );
+        }
+    }
+    scratch.buffers.name = lower;
+}
+
+fn add_cookies(scratch: &mut Scratch, header: &[u8]) {
+    for pair in header.split(|&byte| byte == b';').map(<[u8]>::trim_ascii) {
+        let (key, value) = match memchr::memchr(b'=', pair) {
+            Some(at) => (
+                pair.get(..at).unwrap_or_default(),
+                pair.get(at + 1..).unwrap_or_default(),
+            ),
+            None => (&b""[..], pair),
+        };
+        plain(scratch, Location::Cookie, key, value);
+        if !is_plain_name(key) {
+            name(
+                scratch,
+                Location::Cookie,
+                key,
+                Plus::Literal,
+                Origin::default(),
+            );
+        }
+    }
+}
+
+fn add_referer(scratch: &mut Scratch, value: &[u8]) {
+    let at = memchr::memchr(b'?', value).unwrap_or(value.len());
+    let (address, query) = value.split_at(at);
+    plain(scratch, Location::Referer, b"", address);
+    if let Some(query) = query.get(1..) {
+        pairs(
+            scratch,
+            (Location::QueryKey, Location::Referer),
+            b"",
+            query,
+            Origin::default(),
+            0,
+        );
+    }
+}
+
+/// Names that say nothing about an attack: the token characters that real software uses, at a usual length.
+fn is_plain_name(name: &[u8]) -> bool {
+    name.len() <= 64
+        && name
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}

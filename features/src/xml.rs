@@ -1,0 +1,94 @@
+//! XML bodies: elements, attributes, text, comments, processing instructions and document types.
+//!
+//! Not here: entity expansion and validation; nothing is resolved, so nothing can explode.
+
+use quick_xml::events::Event;
+use quick_xml::reader::Reader;
+
+use crate::decode::Plus;
+use crate::field::Scratch;
+use crate::location::Location;
+use crate::nested::{leaf, name};
+use crate::sink::{Origin, Place, emit_unparsed};
+
+/// Walks `body`; what breaks off is scored as raw text.
+pub(crate) fn walk(scratch: &mut Scratch, body: &[u8], origin: Origin) {
+    let mut reader = Reader::from_reader(body);
+    let config = reader.config_mut();
+    config.check_end_names = false;
+    config.allow_unmatched_ends = true;
+    config.allow_dangling_amp = true;
+    let mut element: Vec<u8> = Vec::new();
+    loop {
+        let before = usize::try_from(reader.buffer_position()).unwrap_or(body.len());
+        match reader.read_event() {
+            Ok(Event::Eof) => return,
+            Ok(event) => add(scratch, &event, &mut element, origin),
+            Err(_) => {
+                let rest = body.get(before..).unwrap_or_default();
+                emit_unparsed(scratch, Place::new(Location::Xml, &element), rest, origin);
+                return;
+            }
+        }
+    }
+}
+
+fn add(scratch: &mut Scratch, event: &Event<'_>, element: &mut Vec<u8>, origin: Origin) {
+    match event {
+        Event::Start(start) | Event::Empty(start) => {
+            element.clear();
+            element.extend_from_slice(start.name().as_ref().as_bytes());
+            name(scratch, Location::BodyKey, element, Plus::Literal, origin);
+            let whole = start.as_ref().as_bytes();
+            let attributes = whole.get(element.len()..).unwrap_or_default();
+            add_attributes(scratch, start, attributes, origin);
+        }
+        Event::Text(text) => value(scratch, element, text.as_ref().as_bytes(), origin),
+        Event::CData(text) => value(scratch, element, text.as_ref().as_bytes(), origin),
+        Event::Comment(text) => value(scratch, b"!--", text.as_ref().as_bytes(), origin),
+        Event::PI(text) => value(scratch, b"?", text.as_ref().as_bytes(), origin),
+        Event::DocType(text) => {
+            let mut declaration = b"<!DOCTYPE ".to_vec();
+            declaration.extend_from_slice(text.as_ref().as_bytes());
+            value(scratch, b"!DOCTYPE", &declaration, origin);
+        }
+        Event::GeneralRef(reference) => {
+            let mut entity = vec![b'&'];
+            entity.extend_from_slice(reference.as_ref().as_bytes());
+            entity.push(b';');
+            value(scratch, element, &entity, origin);
+        }
+        Event::Decl(_) | Event::End(_) | Event::Eof => {}
+    }
+}
+
+fn add_attributes(
+    scratch: &mut Scratch,
+    start: &quick_xml::events::BytesStart<'_>,
+    raw: &[u8],
+    origin: Origin,
+) {
+    let mut attributes = start.attributes();
+    attributes.with_checks(false);
+    for attribute in attributes {
+        let Ok(attribute) = attribute else {
+            emit_unparsed(scratch, Place::new(Location::Xml, b""), raw, origin);
+            return;
+        };
+        let key = attribute.key.as_ref().as_bytes();
+        // Namespace declarations are addresses that never change; they are judged like every other attribute.
+        name(scratch, Location::BodyKey, key, Plus::Literal, origin);
+        value(scratch, key, attribute.value.as_bytes(), origin);
+    }
+}
+
+fn value(scratch: &mut Scratch, key: &[u8], text: &[u8], origin: Origin) {
+    leaf(
+        scratch,
+        Place::new(Location::Xml, key),
+        text.trim_ascii(),
+        Plus::Literal,
+        origin,
+        0,
+    );
+}
