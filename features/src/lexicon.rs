@@ -240,6 +240,7 @@ fn fold(value: &[u8], out: &mut Vec<u8>, mut offsets: Option<&mut Vec<usize>>) {
                     None => (b'/', 1),
                 }
             }
+            b'*' if rest.starts_with(b"*/") => (b' ', 2),
             b'+' | b'\t' | b'\r' | b'\x0b' | b'\x0c' | b'\0' => (b' ', 1),
             // A line break ends header lines, so it is kept apart from other white space.
             b'\n' => (b'\n', 1),

@@ -43,7 +43,7 @@ pub(super) fn percent(input: &[u8], out: &mut Vec<u8>) -> Change {
 /// Bytes that scanners write as text to slip past filters (`..0x2f..0x2fetc`): separators, quotes and brackets.
 const TEXTUAL: [u8; 10] = [0x2f, 0x5c, 0x2e, 0x27, 0x22, 0x3c, 0x3e, 0x28, 0x29, 0x00];
 
-/// Undoes `0x2f` where it stands alone; a longer hexadecimal number (`0x2f6574`) is left as it is.
+/// Undoes `0x2f` where it stands for one character; a longer hexadecimal number (`0x2f6574`) is left as it is.
 pub(super) fn textual_hex(input: &[u8], out: &mut Vec<u8>) -> Change {
     let mut change = Change::default();
     let mut copied = 0;
@@ -54,11 +54,16 @@ pub(super) fn textual_hex(input: &[u8], out: &mut Vec<u8>) -> Change {
         let Some(byte) = hex_number(input, at + 2, 2).map(|number| number as u8) else {
             continue;
         };
-        let ends = hex(input.get(at + 4)).is_none()
-            || (input.get(at + 4) == Some(&b'0') && matches!(input.get(at + 5), Some(b'x' | b'X')));
-        let begins =
-            at == 0 || !input.get(at - 1).is_some_and(u8::is_ascii_alphanumeric) || at == copied;
-        if !TEXTUAL.contains(&byte) || !ends || !begins {
+        let digits = input
+            .iter()
+            .skip(at + 2)
+            .take_while(|byte| hex(Some(byte)).is_some())
+            .take(8)
+            .count();
+        let dotted = at.checked_sub(1).and_then(|index| input.get(index)) == Some(&b'.');
+        // `0x2f6574` is a number, `0x5cetc` a separator before a word, `0x2e0x2e` two dots.
+        let alone = dotted || digits % 2 == 1 || digits == 2 || hex_follows(input, at + 4);
+        if !TEXTUAL.contains(&byte) || !alone {
             continue;
         }
         out.extend_from_slice(input.get(copied..at).unwrap_or_default());
@@ -73,6 +78,11 @@ pub(super) fn textual_hex(input: &[u8], out: &mut Vec<u8>) -> Change {
         out.extend_from_slice(input.get(copied..).unwrap_or_default());
     }
     change
+}
+
+/// True when another `0x` begins at `at`, whose zero looks like a digit of the number before it.
+fn hex_follows(input: &[u8], at: usize) -> bool {
+    input.get(at) == Some(&b'0') && matches!(input.get(at + 1), Some(b'x' | b'X'))
 }
 
 /// Undoes `\x2f`, `\u002f` (with surrogate pairs) and `\u{2f}`.
