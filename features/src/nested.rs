@@ -8,6 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use crate::binary::is_mostly_printable;
 use crate::decode::{Plus, Undone, decode_in};
 use crate::field::{Marks, Scratch};
+use crate::graphql;
 use crate::json;
 use crate::limits::MAX_NESTING;
 use crate::location::Location;
@@ -165,6 +166,10 @@ fn enter(scratch: &mut Scratch, place: Place<'_>, value: &[u8], origin: Origin, 
             );
             true
         }
+        _ if graphql::is_document(text) => {
+            graphql::walk(scratch, place, text, nested, depth + 1);
+            true
+        }
         _ => match base64_text(text) {
             Some(decoded) => {
                 leaf(
@@ -182,18 +187,20 @@ fn enter(scratch: &mut Scratch, place: Place<'_>, value: &[u8], origin: Origin, 
     }
 }
 
-/// `scheme://...?...` without white space, quotes and angle brackets, which no URL carries unencoded.
+/// `scheme://...?...` whose address has no white space, quotes or angle brackets; its query may hold anything.
 fn is_url_with_query(text: &[u8]) -> bool {
     let Some(at) = memchr::memmem::find(text.get(..text.len().min(16)).unwrap_or_default(), b"://")
     else {
         return false;
     };
+    let Some(end) = memchr::memchr(b'?', text) else {
+        return false;
+    };
+    let plain =
+        |byte: &u8| !(byte.is_ascii_whitespace() || matches!(byte, b'<' | b'>' | b'"' | b'\''));
     (2..=8).contains(&at)
         && text.iter().take(at).all(u8::is_ascii_alphabetic)
-        && memchr::memchr(b'?', text).is_some()
-        && !text
-            .iter()
-            .any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'<' | b'>' | b'"' | b'\''))
+        && text.iter().take(end).all(plain)
 }
 
 /// Shorter texts with `=` and `&` in them are as likely prose or code as a form.

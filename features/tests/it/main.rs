@@ -1,0 +1,12 @@
+//! The extractor from outside: formats, properties, golden vectors.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod extract;
+mod golden;
+mod properties;
+mod support;
