@@ -1,7 +1,7 @@
 # Two images from one build: `weir` (the proxy with its model) and `shop` (the demo application behind it).
 #
 #   docker build --target weir -t weir .
-#   docker run -p 8080:8080 -v ./weir.yaml:/etc/weir/weir.yaml:ro weir
+#   docker run -p 8080:8080 -v ./weir.yaml:/opt/weir/config/weir.yaml:ro weir
 
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
@@ -27,16 +27,19 @@ ENTRYPOINT ["/usr/local/bin/demo"]
 CMD ["shop", "--listen", "0.0.0.0:9000"]
 
 FROM base AS weir
-COPY --from=build /src/target/release/weir /src/target/release/weir-train /usr/local/bin/
-# weir looks for lib/weir/ beside and above its own folder: /usr/local/lib/weir needs no setting.
-COPY --from=build /src/.onnxruntime/ /usr/local/lib/weir/
-COPY models/base/ /usr/local/share/weir/models/base/
-COPY config/weir.yaml /etc/weir/weir.yaml
+# The same layout as a checkout, so that the relative paths in config/ hold: weir finds lib/weir/ above its own folder.
+COPY --from=build /src/target/release/weir /src/target/release/weir-train /opt/weir/bin/
+COPY --from=build /src/.onnxruntime/ /opt/weir/lib/weir/
+COPY models/base/ /opt/weir/models/base/
+COPY config/ /opt/weir/config/
+COPY LICENSE-APACHE LICENSE-MIT /opt/weir/
+ENV PATH=/opt/weir/bin:$PATH
+# Captures and decision records; the only place that weir writes to.
 RUN install -d -o weir -g weir /var/lib/weir
 WORKDIR /var/lib/weir
 VOLUME /var/lib/weir
 USER 10001:10001
-EXPOSE 8080 9900
+EXPOSE 8080
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["/usr/local/bin/weir"]
-CMD ["run", "--config", "/etc/weir/weir.yaml"]
+ENTRYPOINT ["/opt/weir/bin/weir"]
+CMD ["run", "--config", "/opt/weir/config/weir.yaml"]

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use weir_scoring::reason::Reason;
 
 /// Records are written by a thread of their own, a moment after the answer.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -33,31 +32,98 @@ pub(crate) async fn find(records: &Path, id: &str) -> Result<Value> {
     }
 }
 
-/// A few lines for the reader of the demo.
+/// A few lines for the reader of the demo: the most unusual field, with the part that reads like code marked.
 pub(crate) fn in_words(what: &str, record: &Value) -> String {
-    let text = |name: &str| {
-        record
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or("?")
-            .to_owned()
-    };
-    let score = record
-        .get("score")
+    let path: String = text(record, "/path").chars().take(100).collect();
+    let mut lines = vec![
+        format!("  {what}: {} {path}", text(record, "/method")),
+        format!(
+            "    request {}, score {}",
+            text(record, "/request_id"),
+            number(record, "/score")
+        ),
+    ];
+    match record.pointer("/reason/fields/0") {
+        Some(field) => {
+            lines.push(format!(
+                "    where      {} {}",
+                text(field, "/location").replace('_', " "),
+                text(field, "/key")
+            ));
+            lines.push(format!("    value      {}", value(field)));
+            lines.push(format!("    because    {}", because(field)));
+            lines.push(format!("    usual      {}", text(field, "/usual")));
+            lines.push(format!("    would pass {}", text(field, "/would_pass")));
+        }
+        None => lines.push("    (the record holds no reason)".to_owned()),
+    }
+    lines.join("\n") + "\n"
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn number(value: &Value, pointer: &str) -> String {
+    value
+        .pointer(pointer)
         .and_then(Value::as_f64)
-        .map_or("none".to_owned(), |score| format!("{score:.1}"));
-    let why = record
-        .get("reason")
-        .and_then(|reason| serde_json::from_value::<Reason>(reason.clone()).ok())
-        .map_or_else(
-            || "(the record holds no reason)".to_owned(),
-            |reason| reason.to_text(),
-        );
-    let why: String = why.lines().map(|line| format!("      {line}\n")).collect();
-    let path: String = text("path").chars().take(90).collect();
-    format!(
-        "  {what}: {} {path}\n    request {}, score {score}\n{why}",
-        text("method"),
-        text("request_id")
-    )
+        .map_or_else(|| "none".to_owned(), |number| format!("{number:.1}"))
+}
+
+fn value(field: &Value) -> String {
+    let (before, marked, after) = (
+        text(field, "/value/before"),
+        text(field, "/value/marked"),
+        text(field, "/value/after"),
+    );
+    if marked.is_empty() {
+        before.to_owned()
+    } else {
+        format!("{before}»{marked}«{after}")
+    }
+}
+
+fn because(field: &Value) -> String {
+    let found = field
+        .get("because")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let words: Vec<&str> = found.iter().map(|one| text(one, "/what")).collect();
+    if words.is_empty() {
+        "many small deviations".to_owned()
+    } else {
+        words.join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_becomes_sentences() {
+        let record = serde_json::json!({
+            "request_id": "r1", "method": "GET", "path": "/search?q=x", "score": 7.25,
+            "reason": {"fields": [{
+                "location": "query_value", "key": "q", "value": {"before": "rod", "marked": "' OR 1=1", "after": "", "bytes": 11},
+                "because": [{"what": "SQL words", "share": 0.5}], "usual": "letters", "would_pass": "rod",
+            }]},
+        });
+        let words = in_words("SQL injection", &record);
+        for wanted in [
+            "SQL injection: GET /search?q=x",
+            "score 7.2",
+            "query value q",
+            "rod»' OR 1=1«",
+            "SQL words",
+            "letters",
+        ] {
+            assert!(words.contains(wanted), "{wanted} is missing in\n{words}");
+        }
+    }
 }

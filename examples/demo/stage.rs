@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 /// As they stand in config/demo.yaml.
 const LISTENER: &str = "127.0.0.1:8080";
-const ADMIN: &str = "127.0.0.1:9900";
+const ADMIN: &str = "127.0.0.1:9901";
 const SHOP: &str = "127.0.0.1:9000";
-const BUNDLE: &str = "models/base";
-const DATA: &str = "demo-data";
+const BUNDLE: &str = "../models/base";
+const DATA: &str = "../demo-data";
 
 pub(crate) struct Stage {
     folder: TempDir,
