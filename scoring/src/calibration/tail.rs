@@ -1,0 +1,434 @@
+//! The upper tail of a distribution: empirical where there is data, generalised Pareto beyond.
+//!
+//! Not here: what the values mean.
+
+use serde::{Deserialize, Serialize};
+
+use super::CalibrationError;
+use crate::budget::Score;
+
+/// Fewer values than this say nothing about a tail.
+const FEWEST_SAMPLES: usize = 20;
+/// Excesses over the value that this share of the sample reaches determine the tail's shape.
+const EXCESS_SHARE: f64 = 0.05;
+/// The sample itself is believed as long as this many of its values lie above.
+const FEWEST_SURVIVORS: f64 = 30.0;
+/// Neighbouring knots differ by at least this much in the logarithm of the probability: 2%, about 400 knots a million.
+const KNOT_STEP: f64 = 0.02;
+/// More knots than any fit makes.
+const MOST_KNOTS: usize = 4096;
+/// Shapes above this have next to no mean; below 0 the tail would end, and everything beyond be alike.
+const SHAPES: std::ops::RangeInclusive<f64> = 0.0..=0.9;
+
+/// The share of a population that reaches a value, as a function of the value.
+///
+/// Between the knots, which are order statistics of the sample, the logarithm of the share is interpolated; beyond the
+/// last the excess follows a generalised Pareto distribution (peaks over threshold: Pickands 1975; Coles, "An
+/// Introduction to Statistical Modeling of Extreme Values", 2001, chapter 4). The function never increases, and its
+/// [score](Self::score) is finite for every input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Raw", into = "Raw")]
+pub struct Tail {
+    samples: u64,
+    knots: Vec<Knot>,
+    shape: f64,
+    scale: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Knot {
+    value: f64,
+    log_share: f64,
+}
+
+impl Tail {
+    /// Fits equally weighted values. Values that are not finite are left out.
+    ///
+    /// # Errors
+    /// When fewer than 20 values are usable.
+    pub fn fit(values: &[f32]) -> Result<Self, CalibrationError> {
+        Self::fit_pairs(values.iter().map(|&value| (value, 1.0)).collect())
+    }
+
+    /// Fits values with weights, such as how often each was seen. Values that are not finite and weights that are not
+    /// positive are left out.
+    ///
+    /// # Errors
+    /// When fewer than 20 values are usable.
+    pub fn fit_weighted(values: &[f32], weights: &[f64]) -> Result<Self, CalibrationError> {
+        Self::fit_pairs(
+            values
+                .iter()
+                .copied()
+                .zip(weights.iter().copied())
+                .collect(),
+        )
+    }
+
+    fn fit_pairs(mut sample: Vec<(f32, f64)>) -> Result<Self, CalibrationError> {
+        sample.retain(|(value, weight)| value.is_finite() && weight.is_finite() && *weight > 0.0);
+        if sample.len() < FEWEST_SAMPLES {
+            return Err(CalibrationError::TooFew {
+                found: sample.len(),
+                needed: FEWEST_SAMPLES,
+            });
+        }
+        sample.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
+        let survival = survival(&sample);
+        let size = effective_size(&sample);
+        let last_share = EXCESS_SHARE.min(FEWEST_SURVIVORS / size);
+        let (shape, excess_scale, threshold) =
+            fit_excesses(&sample, first_at_most(&survival, EXCESS_SHARE).0);
+        let anchor = first_at_most(&survival, last_share);
+        // The excess over a higher threshold is generalised Pareto with the same shape (Coles, section 4.2).
+        let scale = excess_scale + shape * (anchor.0 - threshold).max(0.0);
+        Ok(Self {
+            samples: sample.len() as u64,
+            knots: knots(&survival, anchor),
+            shape,
+            scale,
+        })
+    }
+
+    /// How many values the fit rests on.
+    #[must_use]
+    pub const fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// `-log10` of the share of the population that reaches `value`; never decreases as `value` grows. `NaN` scores as
+    /// the largest value.
+    #[must_use]
+    pub fn score(&self, value: f32) -> Score {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a score needs no more than single precision"
+        )]
+        let score = (-self.log_share(f64::from(value)) / std::f64::consts::LN_10) as f32;
+        Score::new(score)
+    }
+
+    /// The share of the population that reaches `value`.
+    #[must_use]
+    pub fn probability(&self, value: f32) -> f64 {
+        self.log_share(f64::from(value)).exp()
+    }
+
+    fn log_share(&self, value: f64) -> f64 {
+        let above = self.knots.partition_point(|knot| knot.value < value);
+        let below = above.checked_sub(1).and_then(|index| self.knots.get(index));
+        match (below, self.knots.get(above)) {
+            _ if value.is_nan() => f64::NEG_INFINITY,
+            (None, _) => 0.0,
+            (Some(last), None) => last.log_share + self.log_excess_share(value - last.value),
+            (Some(low), Some(high)) => {
+                let part = (value - low.value) / (high.value - low.value);
+                low.log_share + part * (high.log_share - low.log_share)
+            }
+        }
+    }
+
+    fn log_excess_share(&self, excess: f64) -> f64 {
+        let excess = excess / self.scale;
+        if self.shape < 1e-6 {
+            -excess
+        } else {
+            -(self.shape * excess).ln_1p() / self.shape
+        }
+    }
+}
+
+/// The distinct values of a sorted sample, each with the share of the sample that reaches it.
+fn survival(sorted: &[(f32, f64)]) -> Vec<(f64, f64)> {
+    let total: f64 = sorted.iter().map(|(_, weight)| weight).sum();
+    let mut shares: Vec<(f64, f64)> = Vec::new();
+    let mut reached = 0.0;
+    for &(value, weight) in sorted.iter().rev() {
+        reached += weight;
+        let value = f64::from(value);
+        match shares.last_mut() {
+            Some((last, share)) if *last == value => *share = reached / total,
+            _ => shares.push((value, reached / total)),
+        }
+    }
+    shares.reverse();
+    shares
+}
+
+/// Kish's effective sample size: how many equally weighted values say as much.
+fn effective_size(sample: &[(f32, f64)]) -> f64 {
+    let (sum, squares) = sample
+        .iter()
+        .fold((0.0, 0.0), |(sum, squares), (_, weight)| {
+            (sum + weight, squares + weight * weight)
+        });
+    sum * sum / squares
+}
+
+/// The smallest value that at most `share` of the sample reaches, or the largest of all.
+fn first_at_most(survival: &[(f64, f64)], share: f64) -> (f64, f64) {
+    let index = survival.partition_point(|(_, reached)| *reached > share);
+    survival
+        .get(index)
+        .or(survival.last())
+        .copied()
+        .unwrap_or((0.0, 1.0))
+}
+
+/// Shape and scale of the excesses over `threshold` by probability-weighted moments (Hosking and Wallis, "Parameter and
+/// Quantile Estimation for the Generalized Pareto Distribution", Technometrics 29, 1987, equation 8, with its plotting
+/// position and the sign of the shape reversed), and the threshold.
+fn fit_excesses(sorted: &[(f32, f64)], threshold: f64) -> (f64, f64, f64) {
+    let from = sorted.partition_point(|(value, _)| f64::from(*value) < threshold);
+    let excesses = sorted.get(from..).unwrap_or_default();
+    let total: f64 = excesses.iter().map(|(_, weight)| weight).sum();
+    let (mut mean, mut moment, mut passed) = (0.0, 0.0, 0.0);
+    for &(value, weight) in excesses {
+        let excess = f64::from(value) - threshold;
+        let above = 1.0 - (passed + 0.65 * weight) / total;
+        mean += weight * excess / total;
+        moment += weight * excess * above / total;
+        passed += weight;
+    }
+    // A tail without any spread: one step in twenty of the threshold is as good as any other guess.
+    let smallest = (threshold.abs() * 0.05).max(1e-6);
+    if mean <= smallest * 1e-3 {
+        return (0.0, smallest, threshold);
+    }
+    let shape = (2.0 - mean / (mean - 2.0 * moment)).clamp(*SHAPES.start(), *SHAPES.end());
+    let shape = if shape.is_finite() { shape } else { 0.0 };
+    // For a given shape the mean excess is scale / (1 - shape), which keeps the mean where the shape was clamped.
+    (shape, mean * (1.0 - shape), threshold)
+}
+
+fn knots(survival: &[(f64, f64)], anchor: (f64, f64)) -> Vec<Knot> {
+    let mut knots: Vec<Knot> = Vec::new();
+    for &(value, share) in survival.iter().take_while(|(value, _)| *value <= anchor.0) {
+        let log_share = share.ln().min(0.0);
+        let far = knots
+            .last()
+            .is_none_or(|last| last.log_share - log_share >= KNOT_STEP);
+        if far || value == anchor.0 {
+            knots.push(Knot { value, log_share });
+        }
+    }
+    knots
+}
+
+/// The value that `quantile` of the sample's weight does not exceed; `None` for an empty sample.
+pub(super) fn quantile(sample: &mut [(f32, f64)], quantile: f64) -> Option<f32> {
+    sample.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
+    let total: f64 = sample.iter().map(|(_, weight)| weight).sum();
+    let mut passed = 0.0;
+    for &(value, weight) in sample.iter() {
+        passed += weight;
+        if passed >= quantile * total {
+            return Some(value);
+        }
+    }
+    sample.last().map(|(value, _)| *value)
+}
+
+/// The form in the manifest.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    /// Values the fit rests on.
+    samples: u64,
+    /// Shape of the tail beyond the last knot.
+    shape: f64,
+    /// Scale of the tail beyond the last knot.
+    scale: f64,
+    /// Value and share of the population that reaches it.
+    knots: Vec<(f64, f64)>,
+}
+
+impl From<Tail> for Raw {
+    fn from(tail: Tail) -> Self {
+        Self {
+            samples: tail.samples,
+            shape: tail.shape,
+            scale: tail.scale,
+            knots: tail
+                .knots
+                .iter()
+                .map(|knot| (knot.value, knot.log_share.exp()))
+                .collect(),
+        }
+    }
+}
+
+impl TryFrom<Raw> for Tail {
+    type Error = CalibrationError;
+
+    fn try_from(raw: Raw) -> Result<Self, CalibrationError> {
+        use CalibrationError::Damaged;
+        if raw.knots.is_empty() || raw.knots.len() > MOST_KNOTS {
+            return Err(Damaged("a tail has no knots or too many"));
+        }
+        if !SHAPES.contains(&raw.shape) || !(raw.scale.is_finite() && raw.scale > 0.0) {
+            return Err(Damaged("the shape or scale of a tail is out of range"));
+        }
+        let in_range = raw
+            .knots
+            .iter()
+            .all(|(value, share)| value.is_finite() && *share > 0.0 && *share <= 1.0);
+        let ordered = raw
+            .knots
+            .is_sorted_by(|(a, more), (b, less)| a < b && more > less);
+        if !in_range || !ordered {
+            return Err(Damaged("the knots of a tail are not in order"));
+        }
+        let knots = raw
+            .knots
+            .iter()
+            .map(|&(value, share)| Knot {
+                value,
+                log_share: share.ln(),
+            })
+            .collect();
+        Ok(Self {
+            samples: raw.samples,
+            knots,
+            shape: raw.shape,
+            scale: raw.scale,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `n` values at the midpoints of equal shares of a distribution given by its inverse survival function.
+    fn sample(n: usize, inverse: impl Fn(f64) -> f64) -> Vec<f32> {
+        (0..n)
+            .map(|i| inverse((i as f64 + 0.5) / n as f64) as f32)
+            .collect()
+    }
+
+    #[test]
+    fn the_sample_is_believed_where_it_is_rich() {
+        let tail = Tail::fit(&sample(20_000, |share| 1.0 - share)).unwrap();
+        for share in [0.5, 0.1, 0.05, 0.01, 1.0 / 200.0] {
+            let found = tail.probability((1.0 - share) as f32);
+            assert!((found / share - 1.0).abs() < 0.05, "{share}: {found}");
+        }
+        assert_eq!(tail.score(-1.0), Score::ZERO);
+        assert_eq!(tail.samples(), 20_000);
+    }
+
+    #[test]
+    fn an_exponential_tail_is_continued() {
+        let tail = Tail::fit(&sample(20_000, |share| -share.ln())).unwrap();
+        for (value, score) in [(6.9078, 3.0), (11.5129, 5.0)] {
+            let found = f64::from(tail.score(value as f32).value());
+            assert!((found - score).abs() < 0.4, "{value}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_heavy_tail_is_continued() {
+        // Pareto with shape 1/2: the share that reaches x is x^-2.
+        let tail = Tail::fit(&sample(50_000, |share| share.powf(-0.5))).unwrap();
+        assert!((0.3..=0.7).contains(&tail.shape), "{}", tail.shape);
+        let found = tail.score(1000.0).value();
+        assert!((5.0..7.5).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn a_bounded_distribution_still_orders_what_lies_beyond() {
+        let tail = Tail::fit(&sample(5000, |share| 1.0 - share)).unwrap();
+        assert!(tail.score(1.2) > tail.score(1.1));
+        assert!(tail.score(5.0) > tail.score(2.0));
+    }
+
+    #[test]
+    fn equal_values_leave_a_tail() {
+        let tail = Tail::fit(&[2.0; 100]).unwrap();
+        assert_eq!(tail.score(2.0), Score::ZERO);
+        assert!(tail.score(4.0) > Score::new(1.0));
+        let zero = Tail::fit(&[0.0; 100]).unwrap();
+        assert!(zero.score(1.0) > Score::new(3.0));
+    }
+
+    #[test]
+    fn weights_act_as_repetition() {
+        let values: Vec<f32> = (1..=1000).map(|value| value as f32).collect();
+        let weights: Vec<f64> = values
+            .iter()
+            .map(|&value| if value > 990.0 { 1.0 } else { 9.0 })
+            .collect();
+        let weighted = Tail::fit_weighted(&values, &weights).unwrap();
+        let repeated: Vec<f32> = values
+            .iter()
+            .zip(&weights)
+            .flat_map(|(&value, &weight)| std::iter::repeat_n(value, weight as usize))
+            .collect();
+        let repeated = Tail::fit(&repeated).unwrap();
+        for value in [100.0, 500.0, 900.0] {
+            let (a, b) = (weighted.probability(value), repeated.probability(value));
+            assert!((a / b - 1.0).abs() < 0.02, "{value}: {a} {b}");
+        }
+    }
+
+    #[test]
+    fn too_few_values_are_refused() {
+        assert!(matches!(
+            Tail::fit(&[1.0; 19]),
+            Err(CalibrationError::TooFew { found: 19, .. })
+        ));
+        assert!(Tail::fit(&[f32::NAN; 1000]).is_err());
+        assert!(Tail::fit_weighted(&[1.0; 100], &[0.0; 100]).is_err());
+    }
+
+    #[test]
+    fn damage_is_refused() {
+        for json in [
+            r#"{"samples":9,"shape":0.1,"scale":1.0,"knots":[]}"#,
+            r#"{"samples":9,"shape":-0.1,"scale":1.0,"knots":[[0,1]]}"#,
+            r#"{"samples":9,"shape":0.1,"scale":0.0,"knots":[[0,1]]}"#,
+            r#"{"samples":9,"shape":0.1,"scale":1.0,"knots":[[0,1.5]]}"#,
+            r#"{"samples":9,"shape":0.1,"scale":1.0,"knots":[[0,1],[0,0.5]]}"#,
+            r#"{"samples":9,"shape":0.1,"scale":1.0,"knots":[[0,0.5],[1,0.6]]}"#,
+            r#"{"samples":9,"shape":0.1,"scale":1.0,"knots":[[0,1],[1,0]]}"#,
+        ] {
+            assert!(serde_json::from_str::<Tail>(json).is_err(), "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn monotone_finite_and_kept_by_json(
+            values in proptest::collection::vec(prop_oneof![0f32..10.0, Just(1.0f32), 0f32..1e30, any::<f32>()], 20..300),
+            mut probes in proptest::collection::vec(any::<f32>(), 2..20),
+        ) {
+            let Ok(tail) = Tail::fit(&values) else { return Ok(()) };
+            probes.extend(values.iter().copied());
+            for probe in &probes {
+                let score = tail.score(*probe).value();
+                prop_assert!(score.is_finite() && score >= 0.0);
+            }
+            probes.retain(|probe| !probe.is_nan());
+            probes.sort_unstable_by(f32::total_cmp);
+            for pair in probes.windows(2) {
+                prop_assert!(tail.score(pair[0]) <= tail.score(pair[1]), "{pair:?}");
+            }
+            let json = serde_json::to_string(&tail).unwrap();
+            let again: Tail = serde_json::from_str(&json).unwrap();
+            for probe in &probes {
+                let (a, b) = (tail.score(*probe).value(), again.score(*probe).value());
+                prop_assert!((a - b).abs() <= 1e-4 * (1.0 + a), "{probe}: {a} {b}");
+            }
+        }
+    }
+}
