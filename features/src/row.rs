@@ -9,6 +9,7 @@
 mod structure;
 
 use std::cell::RefCell;
+use std::sync::LazyLock;
 
 use crate::field::{Field, Marks};
 use crate::lexicon::{Family, Lexicon};
@@ -45,14 +46,19 @@ const SYMBOL: [u8; 256] = {
     table
 };
 
-/// The natural logarithm of 1 + n for the counts that a window can have.
-fn log_count(count: usize) -> f32 {
-    static TABLE: std::sync::LazyLock<Vec<f32>> =
-        std::sync::LazyLock::new(|| (0..=WINDOW).map(|count| (count as f32).ln_1p()).collect());
-    TABLE
-        .get(count)
-        .copied()
-        .unwrap_or_else(|| (count as f32).ln_1p())
+/// The natural logarithm of 1 + n, tabled for the counts that a window can have.
+struct Logarithms(Vec<f32>);
+
+static LOGARITHMS: LazyLock<Logarithms> =
+    LazyLock::new(|| Logarithms((0..=WINDOW).map(|count| (count as f32).ln_1p()).collect()));
+
+impl Logarithms {
+    fn of(&self, count: usize) -> f32 {
+        self.0
+            .get(count)
+            .copied()
+            .unwrap_or_else(|| (count as f32).ln_1p())
+    }
 }
 
 thread_local! {
@@ -60,67 +66,101 @@ thread_local! {
     static FOLDED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How often each byte occurs, and which bytes do.
+struct Counts {
+    of: [u16; 256],
+    distinct: [u8; 256],
+    len: usize,
+}
+
+impl Counts {
+    fn of(value: &[u8]) -> Self {
+        let mut counts = Self {
+            of: [0; 256],
+            distinct: [0; 256],
+            len: 0,
+        };
+        for &byte in value {
+            counts.add(byte);
+        }
+        counts
+    }
+
+    fn add(&mut self, slot: u8) {
+        let count = &mut self.of[usize::from(slot)];
+        if *count == 0 {
+            self.distinct[self.len] = slot;
+            self.len += 1;
+        }
+        *count = count.saturating_add(1);
+    }
+
+    /// The slots that occur, each with its count.
+    fn iter(&self) -> impl Iterator<Item = (u8, usize)> {
+        self.distinct[..self.len]
+            .iter()
+            .map(|slot| (*slot, usize::from(self.of[usize::from(*slot)])))
+    }
+}
+
 /// Writes the row of `field` into `out`, whose length the caller has checked.
 pub(crate) fn write(lexicon: &Lexicon, field: &Field<'_>, out: &mut [f32]) {
+    let logarithms = &*LOGARITHMS;
     out.fill(0.0);
     out[field.location.index()] = 1.0;
-    let mut counts = [0u16; 256];
-    for &byte in field.value {
-        counts[usize::from(byte)] = counts[usize::from(byte)].saturating_add(1);
-    }
-    statistics(field, &counts, &mut out[STATISTICS_AT..PUNCTUATION_AT]);
+    let counts = Counts::of(field.value);
+    statistics(
+        field,
+        &counts,
+        logarithms,
+        &mut out[STATISTICS_AT..PUNCTUATION_AT],
+    );
     for (column, mark) in PUNCTUATION.iter().enumerate() {
-        out[PUNCTUATION_AT + column] = log_count(usize::from(counts[usize::from(*mark)]));
+        out[PUNCTUATION_AT + column] = logarithms.of(usize::from(counts.of[usize::from(*mark)]));
     }
     let hits = FOLDED.with_borrow_mut(|folded| lexicon.hits(field.value, folded));
     for family in 0..Family::COUNT {
         let at = LEXICON_AT + family * FAMILY_FEATURES;
-        out[at] = log_count(usize::from(hits.words[family]));
-        out[at + 1] = log_count(usize::from(hits.marks[family]));
-        out[at + 2] = log_count(usize::from(hits.distinct[family]));
+        out[at] = logarithms.of(usize::from(hits.words[family]));
+        out[at + 1] = logarithms.of(usize::from(hits.marks[family]));
+        out[at + 2] = logarithms.of(usize::from(hits.distinct[family]));
     }
     structure::write(field.value, &mut out[STRUCTURE_AT..TRIGRAMS_AT]);
-    trigrams(field.value, &mut out[TRIGRAMS_AT..TRIGRAMS_AT + TRIGRAMS]);
+    trigrams(
+        field.value,
+        logarithms,
+        &mut out[TRIGRAMS_AT..TRIGRAMS_AT + TRIGRAMS],
+    );
 }
 
-fn statistics(field: &Field<'_>, counts: &[u16; 256], out: &mut [f32]) {
+fn statistics(field: &Field<'_>, counts: &Counts, logarithms: &Logarithms, out: &mut [f32]) {
     let length = field.value.len().max(1) as f32;
-    let sum = |symbol: u8| -> usize {
-        counts
-            .iter()
-            .zip(SYMBOL)
-            .filter(|(_, other)| *other == symbol)
-            .map(|(count, _)| usize::from(*count))
-            .sum()
-    };
-    let (letters, digits, blanks) = (sum(LETTER), sum(DIGIT), sum(BLANK));
-    let (controls, others) = (sum(CONTROL), sum(OTHER));
+    let (mut letters, mut digits, mut blanks, mut controls, mut others) = (0, 0, 0, 0, 0);
+    let (mut upper, mut vowels, mut distinct) = (0, 0, 0);
+    let mut entropy = 0.0;
+    for (byte, count) in counts.iter() {
+        let share = count as f32 / length;
+        entropy -= share * share.log2();
+        match SYMBOL[usize::from(byte)] {
+            LETTER => letters += count,
+            DIGIT => digits += count,
+            BLANK => blanks += count,
+            CONTROL => controls += count,
+            OTHER => others += count,
+            _ => distinct += 1,
+        }
+        upper += if byte.is_ascii_uppercase() { count } else { 0 };
+        vowels += if b"aeiouAEIOU".contains(&byte) {
+            count
+        } else {
+            0
+        };
+    }
     let plain = letters + digits + others;
-    let upper: usize = counts[usize::from(b'A')..=usize::from(b'Z')]
-        .iter()
-        .map(|count| usize::from(*count))
-        .sum();
-    let vowels: usize = b"aeiouAEIOU"
-        .iter()
-        .map(|vowel| usize::from(counts[usize::from(*vowel)]))
-        .sum();
-    let distinct = counts
-        .iter()
-        .zip(SYMBOL)
-        .filter(|(count, symbol)| {
-            **count > 0 && !matches!(*symbol, LETTER | DIGIT | OTHER | BLANK | CONTROL)
-        })
-        .count();
-    let entropy: f32 = counts
-        .iter()
-        .filter(|count| **count > 0)
-        .map(|count| f32::from(*count) / length)
-        .map(|share| -share * share.log2())
-        .sum();
     let runs = Runs::of(field.value);
     let flag = |marks: Marks| f32::from(u8::from(field.marks.contains(marks)));
     let columns = [
-        log_count(field.value.len()),
+        logarithms.of(field.value.len()),
         f32::from(field.layers),
         f32::from(field.obfuscations),
         letters as f32 / length,
@@ -128,13 +168,13 @@ fn statistics(field: &Field<'_>, counts: &[u16; 256], out: &mut [f32]) {
         upper as f32 / length,
         blanks as f32 / length,
         others as f32 / length,
-        log_count(controls),
+        logarithms.of(controls),
         1.0 - plain as f32 / length,
         entropy,
-        log_count(distinct),
-        log_count(runs.alphanumeric),
-        log_count(runs.digits),
-        log_count(runs.same),
+        logarithms.of(distinct),
+        logarithms.of(runs.alphanumeric),
+        logarithms.of(runs.digits),
+        logarithms.of(runs.same),
         vowels as f32 / letters.max(1) as f32,
         runs.prose as f32 / length,
         flag(Marks::WINDOW),
@@ -198,36 +238,32 @@ impl Runs {
 }
 
 /// Hashed trigrams of the skeleton: repeated letters, digits, blanks and non-ASCII bytes collapse into one symbol.
-fn trigrams(value: &[u8], out: &mut [f32]) {
-    let mut counts = [0u16; TRIGRAMS];
-    let mut window = [EDGE, EDGE];
-    let mut filled = 1;
-    let mut add = |symbol: u8| {
-        if filled >= 2 {
-            let slot = trigram_slot([window[0], window[1], symbol]);
-            counts[slot] = counts[slot].saturating_add(1);
-        }
-        window = [window[1], symbol];
-        filled += 1;
-    };
+fn trigrams(value: &[u8], logarithms: &Logarithms, out: &mut [f32]) {
+    let mut counts = Counts::of(&[]);
+    let mut window = None;
     let mut last = EDGE;
-    for &byte in value {
-        let symbol = SYMBOL[usize::from(byte)];
+    for symbol in value
+        .iter()
+        .map(|byte| SYMBOL[usize::from(*byte)])
+        .chain([EDGE])
+    {
         if symbol == last && matches!(symbol, LETTER | DIGIT | BLANK | OTHER) {
             continue;
         }
+        if let Some(before) = window {
+            counts.add(trigram_slot([before, last, symbol]));
+        }
+        window = Some(last);
         last = symbol;
-        add(symbol);
     }
-    add(EDGE);
-    for (column, count) in out.iter_mut().zip(counts) {
-        *column = log_count(usize::from(count));
+    for (slot, count) in counts.iter() {
+        out[usize::from(slot)] = logarithms.of(count);
     }
 }
 
-/// Fibonacci hashing of three symbols (Knuth, The Art of Computer Programming 3, 6.4) into [`TRIGRAMS`] slots.
-fn trigram_slot(symbols: [u8; 3]) -> usize {
+/// Fibonacci hashing of three symbols (Knuth, The Art of Computer Programming 3, 6.4) into [`TRIGRAMS`] slots, one for each value of a byte.
+fn trigram_slot(symbols: [u8; 3]) -> u8 {
     let [first, second, third] = symbols.map(u32::from);
     let mixed = (first << 16 | second << 8 | third).wrapping_mul(0x9e37_79b1);
-    (mixed >> (32 - TRIGRAMS.trailing_zeros())) as usize
+    (mixed >> (32 - TRIGRAMS.trailing_zeros())) as u8
 }
