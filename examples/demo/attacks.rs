@@ -251,7 +251,7 @@ fn mixed_case(payload: &str, random: &mut Random) -> String {
 
 fn traversal(random: &mut Random) -> Message {
     match random.between(0, 8) {
-        0..=2 => Message::get(*random.pick(PATHS)),
+        0..=2 => Message::get(random.pick(PATHS)),
         3 => Message::upload(
             "/upload",
             "----WebKitFormBoundary7MA4YWxkTrZu0gW",
@@ -265,7 +265,7 @@ fn traversal(random: &mut Random) -> Message {
 }
 
 fn lookup(random: &mut Random) -> Message {
-    let payload = *random.pick(LOOKUP);
+    let payload = random.pick(LOOKUP);
     match random.between(0, 4) {
         0 => Message::get("/").with("user-agent", payload),
         1 => Message::get("/account").with("referer", payload),
@@ -275,7 +275,7 @@ fn lookup(random: &mut Random) -> Message {
 }
 
 fn forgery(random: &mut Random) -> Message {
-    let payload = *random.pick(FORGERY);
+    let payload = random.pick(FORGERY);
     Message::get(format!("/api/preview?url={}", percent(payload)))
 }
 
@@ -300,7 +300,7 @@ fn dress(message: Message, random: &mut Random) -> Message {
     let (agent, accept) = (known("user-agent"), known("accept"));
     let mut message = message;
     if !agent {
-        message = message.with("user-agent", *random.pick(AGENTS));
+        message = message.with("user-agent", random.pick(AGENTS));
     }
     if !accept {
         message = message

@@ -17,7 +17,7 @@ use words::{
 /// Loads in the order a visit takes them; the rest of the visit wanders.
 pub(crate) struct Customer {
     random: Random,
-    browser: &'static Browser,
+    browser: Browser,
     host: String,
     name: &'static str,
     page: String,
@@ -65,7 +65,7 @@ impl Customer {
     }
 
     fn wander(&mut self) -> Message {
-        let product = *self.random.pick(PRODUCTS);
+        let product = self.random.pick(PRODUCTS);
         match self.random.between(0, 20) {
             0..=3 => Message::get(format!("/products/{product}")),
             4..=6 => self.search(),
@@ -88,7 +88,7 @@ impl Customer {
             12 => self.review(product),
             13 => self.check_out(),
             14 => self.photo(),
-            15 => Message::get(*self.random.pick(&[
+            15 => Message::get(self.random.pick(&[
                 "/cart",
                 "/account",
                 "/checkout",
@@ -103,7 +103,7 @@ impl Customer {
                         .pick(&["care-guide.pdf", "size-chart.pdf", "terms.pdf"])
                 )])
             )),
-            17 => Message::get(*self.random.pick(&["/static/logo.svg", "/static/shop.css"])),
+            17 => Message::get(self.random.pick(&["/static/logo.svg", "/static/shop.css"])),
             18 => self.preview(),
             _ => self.stock(product),
         }
@@ -111,11 +111,11 @@ impl Customer {
 
     fn search(&mut self) -> Message {
         let wanted = if self.random.one_in(8) {
-            *self.random.pick(NAMES)
+            self.random.pick(NAMES)
         } else {
-            *self.random.pick(SEARCHES)
+            self.random.pick(SEARCHES)
         };
-        let sort = *self.random.pick(&["price", "relevance", "newest"]);
+        let sort = self.random.pick(&["price", "relevance", "newest"]);
         if self.random.one_in(3) {
             return Message::get(format!("/search?q={}", percent(wanted)));
         }
@@ -131,7 +131,7 @@ impl Customer {
     }
 
     fn log_in(&mut self) -> Message {
-        let secret = *self.random.pick(&[
+        let secret = self.random.pick(&[
             "correct horse battery",
             "Tr0ut!season",
             "h0ok&line#7",
@@ -166,7 +166,7 @@ impl Customer {
     }
 
     fn api_cart(&mut self, product: &str) -> Message {
-        let other = *self.random.pick(PRODUCTS);
+        let other = self.random.pick(PRODUCTS);
         Message::json(
             "/api/cart",
             &json!({
@@ -182,7 +182,7 @@ impl Customer {
     }
 
     fn review(&mut self, product: &str) -> Message {
-        let text = *self.random.pick(REVIEWS);
+        let text = self.random.pick(REVIEWS);
         Message::json(
             "/api/reviews",
             &json!({"product": product, "stars": self.random.between(1, 6), "author": self.name, "text": text}),
@@ -191,9 +191,9 @@ impl Customer {
 
     fn check_out(&mut self) -> Message {
         let (street, city, note) = (
-            *self.random.pick(STREETS),
-            *self.random.pick(CITIES),
-            *self.random.pick(NOTES),
+            self.random.pick(STREETS),
+            self.random.pick(CITIES),
+            self.random.pick(NOTES),
         );
         let (email, zip) = (
             self.email(),
@@ -234,7 +234,7 @@ impl Customer {
     }
 
     fn preview(&mut self) -> Message {
-        let link = *self.random.pick(&[
+        let link = self.random.pick(&[
             "https://blog.example.org/2026/05/mayfly-season/",
             "https://www.example.com/watch?v=dQw4w9WgXcQ&t=42s",
             "https://rivers.example.net/levels?station=harz-07&unit=cm",

@@ -30,13 +30,13 @@ impl Random {
     }
 
     /// One of the items; the lists in this program are constants and never empty.
-    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         let at = self.next() as usize % items.len().max(1);
         #[expect(
             clippy::indexing_slicing,
             reason = "`at` is below the length of a constant, non-empty list"
         )]
-        &items[at]
+        items[at]
     }
 
     /// Lower-case hexadecimal digits, as in session ids.

@@ -113,7 +113,7 @@ async fn attackers(street: Street, mut random: Random) {
             if street.stop.load(Ordering::Relaxed) {
                 return;
             }
-            let kind = *random.pick(&Kind::MIXED);
+            let kind = random.pick(&Kind::MIXED);
             visit(
                 &mut visitor,
                 &street.tally,
@@ -167,4 +167,74 @@ fn address(net: u8, host: u16) -> IpAddr {
 
 async fn pause(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn shop() -> SocketAddr {
+        crate::shop::on_own_thread(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a shop")
+    }
+
+    #[tokio::test]
+    async fn the_shop_serves_its_customers() {
+        let shop = shop();
+        let tally = Tally::default();
+        for seed in 0..20 {
+            let mut visitor = Visitor::new(shop, Some(address(CUSTOMER_NET, seed)));
+            let mut customer = Customer::new(Random::new(u64::from(seed)), &shop.to_string());
+            for _ in 0..40 {
+                let message = customer.act();
+                let answer = visitor
+                    .send(&message)
+                    .await
+                    .unwrap_or_else(|why| panic!("{message:?}: {why}"));
+                assert!(answer.status < 400, "{} for {message:?}", answer.status);
+                tally.record(Kind::Customer, answer.outcome(), answer.micros);
+            }
+        }
+        assert_eq!(tally.all().passed, 800);
+    }
+
+    #[tokio::test]
+    async fn every_attack_can_be_sent_and_does_nothing_to_the_shop() {
+        let shop = shop();
+        let mut visitor = Visitor::new(shop, None);
+        let mut random = Random::new(3);
+        for kind in Kind::MIXED {
+            for _ in 0..150 {
+                let message = attacks::attack(kind, &mut random);
+                let answer = visitor
+                    .send(&message)
+                    .await
+                    .unwrap_or_else(|why| panic!("{message:?}: {why}"));
+                assert!(answer.status < 500, "{} for {message:?}", answer.status);
+            }
+        }
+        for step in 0..attacks::probes() {
+            visitor
+                .send(&attacks::probe(step))
+                .await
+                .expect("an answer");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_login_is_remembered() {
+        let shop = shop();
+        let mut visitor = Visitor::new(shop, None);
+        let tally = Tally::default();
+        let login = Message::form(
+            "/login",
+            &[("username", "anna <b>"), ("password", "correct horse")],
+        );
+        let session = visit(&mut visitor, &tally, Kind::Customer, &login)
+            .await
+            .expect("a session cookie");
+        let account = Message::get("/account").with("cookie", format!("a=b; session={session}"));
+        let page = visitor.send(&account).await.expect("an answer");
+        assert!(String::from_utf8_lossy(&page.body).contains("Welcome, anna &lt;b&gt;"));
+    }
 }

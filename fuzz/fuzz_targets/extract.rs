@@ -19,17 +19,30 @@ fuzz_target!(|input: &[u8]| {
     let mut lines = head.split(|byte| *byte == b'\n');
     let (method, target) = split(lines.next().unwrap_or_default(), b" ").unwrap_or((b"GET", b"/"));
     let headers: Vec<(&[u8], &[u8])> = lines.filter_map(|line| split(line, b": ")).collect();
-    let request = RequestView { method, target, headers: &headers, body, body_truncated: input.len() % 7 == 0 };
+    let request = RequestView {
+        method,
+        target,
+        headers: &headers,
+        body,
+        body_truncated: input.len() % 7 == 0,
+    };
 
     SCRATCH.with_borrow_mut(|scratch| {
         let extractor = Extractor::shared();
         let mut row = vec![0.0_f32; FIELD_WIDTH];
         let fields = extractor.extract(&request, scratch);
         // Windows of what lies beyond the limit come on top of the parsed fields.
-        assert!(fields.len() <= MAX_FIELDS + 2 * input.len() + 16, "{} fields", fields.len());
+        assert!(
+            fields.len() <= MAX_FIELDS + 2 * input.len() + 16,
+            "{} fields",
+            fields.len()
+        );
         for field in fields.iter() {
             extractor.row(&field, &mut row);
-            assert!(row.iter().all(|value| value.is_finite()), "a row holds {row:?}");
+            assert!(
+                row.iter().all(|value| value.is_finite()),
+                "a row holds {row:?}"
+            );
             extractor.evidence(field.value);
         }
     });

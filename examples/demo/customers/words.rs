@@ -1,5 +1,6 @@
 //! What customers type and what their browsers send along: the look-alikes of attacks are meant to be here.
 
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Browser {
     pub(super) agent: &'static str,
     pub(super) language: &'static str,

@@ -1,0 +1,63 @@
+//! What inspection costs: decoding, extraction with rows, and the whole way to a score with `models/base`.
+//!
+//! Not here: sockets (see benches/compare). Without ONNX Runtime or a bundle the last group is left out, visibly.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
+
+use divan::Bencher;
+use divan::counter::BytesCount;
+use weir_features::{Extractor, FIELD_WIDTH, RequestView, Scratch, decode};
+
+#[path = "support/shapes.rs"]
+mod shapes;
+#[path = "support/whole.rs"]
+mod whole;
+
+use shapes::{SHAPES, Shape};
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(args = [
+    ("plain", "a quiet evening at the river, and nothing to decode"),
+    ("percent", "%27%20OR%201%3D1%20--%20%3Cscript%3Ealert(1)%3C%2Fscript%3E"),
+    ("layers", "%252527%252520%2526%2523x3c%253B%25255cu003c%25c0%25af"),
+])]
+fn decoding(bencher: Bencher<'_, '_>, (_, text): (&str, &str)) {
+    bencher
+        .counter(BytesCount::of_str(text))
+        .bench(|| decode(divan::black_box(text.as_bytes())).layers);
+}
+
+/// Bytes to fields to rows, with the buffers a worker keeps.
+#[divan::bench(args = SHAPES)]
+fn extraction(bencher: Bencher<'_, '_>, shape: &Shape) {
+    let extractor = Extractor::shared();
+    let request = shape.request();
+    let mut scratch = Scratch::default();
+    let mut row = vec![0.0_f32; FIELD_WIDTH];
+    bencher
+        .counter(BytesCount::new(request.body.len() + request.target.len()))
+        .bench_local(|| {
+            request.with_view(|view: &RequestView<'_>| {
+                let fields = extractor.extract(view, &mut scratch);
+                for field in fields.iter() {
+                    extractor.row(&field, &mut row);
+                }
+                fields.len()
+            })
+        });
+}
+
+/// Extraction, ONNX Runtime, calibration: what a request waits for.
+#[divan::bench(args = SHAPES)]
+fn scoring(bencher: Bencher<'_, '_>, shape: &Shape) {
+    whole::bench(bencher, shape);
+}
