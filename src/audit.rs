@@ -96,7 +96,9 @@ impl Audit {
     /// When it cannot be opened; the old one stays.
     pub fn reopen(&self, output: &AuditOutput) -> Result<(), AuditError> {
         let sink = Sink::open(output)?;
-        self.queue.send(Message::Reopen(sink)).map_err(|_| AuditError::Gone)
+        self.queue
+            .send(Message::Reopen(sink))
+            .map_err(|_| AuditError::Gone)
     }
 
     /// Waits until everything recorded so far is written.
@@ -163,7 +165,10 @@ impl Sink {
                 .append(true)
                 .open(path)
                 .map(|file| Self::File(BufWriter::new(file)))
-                .map_err(|source| AuditError::Open { path: path.clone(), source }),
+                .map_err(|source| AuditError::Open {
+                    path: path.clone(),
+                    source,
+                }),
         }
     }
 

@@ -61,19 +61,35 @@ pub fn is_heavy(held_body: usize) -> bool {
 /// # Errors
 /// When the client is over its limit: how long to wait.
 pub fn rate_limit(route: &Route, client: ClientIp) -> Result<(), RetryAfter> {
-    route.limiter.as_ref().map_or(Ok(()), |limiter| limiter.check(client))
+    route
+        .limiter
+        .as_ref()
+        .map_or(Ok(()), |limiter| limiter.check(client))
 }
 
 /// Tells the client's windows how its request ended.
-pub fn observe_response(shared: &Shared, client: ClientIp, time: SystemTime, status: u16, bytes: u64) {
-    shared.windows.response(client.key(), epoch_seconds(time), status, bytes);
+pub fn observe_response(
+    shared: &Shared,
+    client: ClientIp,
+    time: SystemTime,
+    status: u16,
+    bytes: u64,
+) {
+    shared
+        .windows
+        .response(client.key(), epoch_seconds(time), status, bytes);
 }
 
 /// Decides about a request. Never panics and never blocks on anything but a scoring session.
 ///
 /// The deadline is checked before work begins: a request that waited too long for a thread is not scored any more. A
 /// score that is there counts even when it is late; discarding it would hand slow requests a way past `fail: open`.
-pub fn inspect(shared: &Shared, snapshot: &Snapshot, route: &Route, input: &Inspection<'_>) -> Decision {
+pub fn inspect(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    route: &Route,
+    input: &Inspection<'_>,
+) -> Decision {
     let begun = Instant::now();
     if route.policy.mode == Mode::Off {
         return Decision::new(snapshot, route, Cause::Off);
@@ -91,7 +107,14 @@ pub fn inspect(shared: &Shared, snapshot: &Snapshot, route: &Route, input: &Insp
 /// The decision for a request whose inspection failed: the route's fail mode, applied.
 pub fn failed(snapshot: &Snapshot, route: &Route, failure: Failure) -> Decision {
     route.metrics.failure(failure);
-    Decision::new(snapshot, route, Cause::Failed { failure, mode: route.policy.fail })
+    Decision::new(
+        snapshot,
+        route,
+        Cause::Failed {
+            failure,
+            mode: route.policy.fail,
+        },
+    )
 }
 
 /// The decision for a request that is refused without inspection, for the record.
@@ -111,7 +134,11 @@ pub fn offload(
 ) -> impl Future<Output = Decision> + Send + 'static {
     let heavy = Arc::clone(&shared.heavy);
     async move {
-        let left = route.policy.inspect.deadline.saturating_sub(started.elapsed());
+        let left = route
+            .policy
+            .inspect
+            .deadline
+            .saturating_sub(started.elapsed());
         let (for_work, for_route) = (Arc::clone(&snapshot), Arc::clone(&route));
         let run = async move {
             let permit = heavy.acquire_owned().await.ok()?;
@@ -157,7 +184,14 @@ fn scored(
         if decision.verdict != Verdict::Pass {
             let secrets = &snapshot.config.redact;
             decision.reason = engine
-                .explain(worker, &input.request, Some(&vector), &filter, scratch, secrets)
+                .explain(
+                    worker,
+                    &input.request,
+                    Some(&vector),
+                    &filter,
+                    scratch,
+                    secrets,
+                )
                 .inspect_err(|error| tracing::warn!(%error, "a verdict could not be explained"))
                 .ok();
         }
@@ -176,9 +210,11 @@ fn window(shared: &Shared, input: &Inspection<'_>) -> RequestVector {
 }
 
 fn observe(shared: &Shared, route: &Route, assessment: &Assessment) {
-    shared.metrics.rows(assessment.rows, assessment.cached);
+    shared.metrics.rows(assessment.rows);
     let timings = &assessment.timings;
-    route.metrics.scored(assessment.scores.combined, timings.extract, timings.score);
+    route
+        .metrics
+        .scored(assessment.scores.combined, timings.extract, timings.score);
 }
 
 fn decide(decision: &mut Decision, route: &Route, assessment: &Assessment) {
@@ -196,9 +232,12 @@ impl Decision {
     /// A decision that follows from its cause alone; `scored` fills in the rest.
     fn new(snapshot: &Snapshot, route: &Route, cause: Cause) -> Self {
         let action = match cause {
-            Cause::Failed { mode: FailMode::Closed, .. } if route.policy.mode == Mode::Enforce => {
-                Action::Block { status: UNAVAILABLE }
-            }
+            Cause::Failed {
+                mode: FailMode::Closed,
+                ..
+            } if route.policy.mode == Mode::Enforce => Action::Block {
+                status: UNAVAILABLE,
+            },
             Cause::RateLimited => Action::Block { status: 429 },
             Cause::BodyLimit => Action::Block { status: 413 },
             _ => Action::Forward,

@@ -16,6 +16,7 @@ pub mod config;
 pub mod detect;
 pub mod listen;
 pub mod proxy;
+pub mod redact;
 pub mod runtime;
 pub mod telemetry;
 pub mod units;

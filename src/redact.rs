@@ -59,11 +59,20 @@ pub fn target<'a>(target: &'a [u8], secrets: &SecretKeys, with: Replacement<'_>)
 }
 
 /// Redacts `key=value` pairs separated by `&`, `;`, `?` or `#`, as in queries and forms.
-fn pairs(text: &[u8], secrets: &SecretKeys, with: Replacement<'_>, depth: usize, out: &mut Vec<u8>) {
+fn pairs(
+    text: &[u8],
+    secrets: &SecretKeys,
+    with: Replacement<'_>,
+    depth: usize,
+    out: &mut Vec<u8>,
+) {
     let is_separator = |byte: &u8| matches!(byte, b'&' | b';' | b'?' | b'#');
     let mut rest = text;
     loop {
-        let end = rest.iter().position(|byte| is_separator(byte)).unwrap_or(rest.len());
+        let end = rest
+            .iter()
+            .position(|byte| is_separator(byte))
+            .unwrap_or(rest.len());
         let (pair, tail) = rest.split_at(end);
         match pair.iter().position(|&byte| byte == b'=') {
             Some(at) => {
@@ -71,7 +80,7 @@ fn pairs(text: &[u8], secrets: &SecretKeys, with: Replacement<'_>, depth: usize,
                 let value = value.get(1..).unwrap_or_default();
                 out.extend_from_slice(key);
                 out.push(b'=');
-                if secrets.is_secret(&percent_decode(key)) {
+                if secrets.is_secret_name(&percent_decode(key)) {
                     with.encoded(value, out);
                 } else {
                     nested(value, secrets, with, depth, out);
@@ -90,12 +99,21 @@ fn pairs(text: &[u8], secrets: &SecretKeys, with: Replacement<'_>, depth: usize,
 }
 
 /// A value that is not secret itself may hold an encoded URL or form whose pairs are.
-fn nested(value: &[u8], secrets: &SecretKeys, with: Replacement<'_>, depth: usize, out: &mut Vec<u8>) {
+fn nested(
+    value: &[u8],
+    secrets: &SecretKeys,
+    with: Replacement<'_>,
+    depth: usize,
+    out: &mut Vec<u8>,
+) {
     if depth > 0 && contains(value, b"%3D") | contains(value, b"%3d") {
         let decoded = percent_decode(value);
         let mut redacted = Vec::with_capacity(decoded.len());
         // A path before the first pair must not become part of its key.
-        let start = decoded.iter().position(|&byte| byte == b'?').map_or(0, |at| at + 1);
+        let start = decoded
+            .iter()
+            .position(|&byte| byte == b'?')
+            .map_or(0, |at| at + 1);
         let (path, query) = decoded.split_at(start);
         redacted.extend_from_slice(path);
         pairs(query, secrets, with, depth - 1, &mut redacted);
@@ -121,9 +139,12 @@ pub fn header<'a>(
     if is("referer") || is("origin") || is("location") {
         return target(value, secrets, with);
     }
-    if is("authorization") || is("proxy-authorization") || secrets.is_secret(name) {
+    if is("authorization") || is("proxy-authorization") || secrets.is_secret_name(name) {
         // The scheme says how a client authenticates, not as whom.
-        let scheme = value.iter().position(|&byte| byte == b' ').map_or(0, |at| at + 1);
+        let scheme = value
+            .iter()
+            .position(|&byte| byte == b' ')
+            .map_or(0, |at| at + 1);
         let (scheme, secret) = value.split_at(scheme);
         let mut out = scheme.to_vec();
         with.plain(secret, &mut out);
@@ -146,7 +167,10 @@ fn cookies(value: &[u8], with: Replacement<'_>) -> Vec<u8> {
             }
             None => {
                 // A cookie without a name is all value; the space after the separator is not.
-                let start = crumb.iter().position(|byte| *byte != b' ').unwrap_or(crumb.len());
+                let start = crumb
+                    .iter()
+                    .position(|byte| *byte != b' ')
+                    .unwrap_or(crumb.len());
                 let (space, secret) = crumb.split_at(start);
                 out.extend_from_slice(space);
                 with.encoded(secret, &mut out);
@@ -157,14 +181,20 @@ fn cookies(value: &[u8], with: Replacement<'_>) -> Vec<u8> {
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
 }
 
 pub(crate) fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, escape)) = next_byte(&mut rest) {
-        out.push(if byte == b'+' && escape == Escape::No { b' ' } else { byte });
+        out.push(if byte == b'+' && escape == Escape::No {
+            b' '
+        } else {
+            byte
+        });
     }
     out
 }
@@ -194,7 +224,11 @@ enum Escape {
 
 /// Takes the next byte, decoding one percent escape.
 fn next_byte(rest: &mut &[u8]) -> Option<(u8, Escape)> {
-    let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let hex = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     if let [b'%', high, low, after @ ..] = *rest
         && let (Some(high), Some(low)) = (hex(*high), hex(*low))
     {

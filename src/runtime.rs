@@ -4,6 +4,7 @@
 //! Not here: how a snapshot is checked and built from files (`reload`), and any mutable state inside a snapshot. A
 //! request pins one snapshot when it begins and uses nothing newer until it ends.
 
+pub mod build;
 pub mod limiter;
 pub mod model;
 pub mod path;
@@ -13,7 +14,8 @@ pub mod watch;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -83,7 +85,8 @@ pub struct Shared {
     pub capture: Capture,
     /// Heavy inspections running off the async threads.
     pub(crate) heavy: Arc<Semaphore>,
-    started: (Instant, SystemTime),
+    started: Instant,
+    draining: AtomicBool,
 }
 
 impl Shared {
@@ -106,7 +109,8 @@ impl Shared {
             audit,
             capture,
             heavy: Arc::new(Semaphore::new(workers.max(1))),
-            started: (Instant::now(), SystemTime::now()),
+            started: Instant::now(),
+            draining: AtomicBool::new(false),
         }
     }
 
@@ -124,7 +128,17 @@ impl Shared {
 
     /// Time since the process began to serve.
     pub fn uptime(&self) -> Duration {
-        self.started.0.elapsed()
+        self.started.elapsed()
+    }
+
+    /// Says that the process is about to end: readiness turns false.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether new requests should come.
+    pub fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
     }
 }
 

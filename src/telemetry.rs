@@ -44,7 +44,7 @@ pub mod names {
     pub const ERRORS: &str = "weir_errors";
     /// Reloads by `trigger` and `outcome`.
     pub const RELOADS: &str = "weir_reloads";
-    /// Rows scored, by `source` (`model` or `cache`).
+    /// Rows scored by the field detector.
     pub const ROWS: &str = "weir_rows";
     /// Generation of the running snapshot.
     pub const GENERATION: &str = "weir_generation";
@@ -66,10 +66,13 @@ pub mod names {
 
 /// From 50 us to 10 s: below lies no interesting latency, above a timeout.
 const LATENCY_BUCKETS: [f64; 17] = [
-    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0,
+    2.0, 5.0, 10.0,
 ];
 /// Half a decade each; budgets people use lie between 2 and 6.
-const SCORE_BUCKETS: [f64; 13] = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 12.0];
+const SCORE_BUCKETS: [f64; 13] = [
+    0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 12.0,
+];
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -99,8 +102,7 @@ pub struct Metrics {
     pub capture_dropped: Counter,
     /// Requests captured.
     pub captured: Counter,
-    rows_model: Counter,
-    rows_cache: Counter,
+    rows: Counter,
 }
 
 fn latency() -> Histogram {
@@ -114,8 +116,6 @@ fn scores() -> Histogram {
 impl Metrics {
     /// A fresh registry with every metric described.
     pub fn new() -> Arc<Self> {
-        let rows: Family<Labels, Counter> = Family::default();
-        let row_counter = |source: &str| rows.get_or_create_owned(&vec![("source", source.to_owned())]);
         let metrics = Self {
             registry: Mutex::new(Registry::default()),
             routes: Mutex::new(HashMap::new()),
@@ -135,35 +135,86 @@ impl Metrics {
             audit_dropped: Counter::default(),
             capture_dropped: Counter::default(),
             captured: Counter::default(),
-            rows_model: row_counter("model"),
-            rows_cache: row_counter("cache"),
+            rows: Counter::default(),
         };
-        metrics.register(rows);
+        metrics.register();
         Arc::new(metrics)
     }
 
-    fn register(&self, rows: Family<Labels, Counter>) {
+    fn register(&self) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let r = &mut *registry;
-        r.register(names::REQUESTS, "Requests by route and verdict", self.requests.clone());
-        r.register(names::FAILURES, "Inspections that failed, by route and cause", self.failures.clone());
+        r.register(
+            names::REQUESTS,
+            "Requests by route and verdict",
+            self.requests.clone(),
+        );
+        r.register(
+            names::FAILURES,
+            "Inspections that failed, by route and cause",
+            self.failures.clone(),
+        );
         r.register(names::DURATION, "Whole request", self.duration.clone());
-        r.register(names::EXTRACTION, "Feature extraction", self.extraction.clone());
-        r.register(names::SCORING, "Scoring without extraction", self.scoring.clone());
-        r.register(names::UPSTREAM, "Upstream until its response headers", self.upstream.clone());
-        r.register(names::SCORE, "-log10 of the tail probability", self.score.clone());
-        r.register(names::ERRORS, "Requests answered with an error, by cause", self.errors.clone());
-        r.register(names::RELOADS, "Reloads by trigger and outcome", self.reloads.clone());
-        r.register(names::ROWS, "Rows scored by the model or taken from the cache", rows);
-        r.register(names::GENERATION, "Generation of the running snapshot", self.generation.clone());
-        r.register(names::CONNECTIONS, "Open client connections", self.connections.clone());
+        r.register(
+            names::EXTRACTION,
+            "Feature extraction",
+            self.extraction.clone(),
+        );
+        r.register(
+            names::SCORING,
+            "Scoring without extraction",
+            self.scoring.clone(),
+        );
+        r.register(
+            names::UPSTREAM,
+            "Upstream until its response headers",
+            self.upstream.clone(),
+        );
+        r.register(
+            names::SCORE,
+            "-log10 of the tail probability",
+            self.score.clone(),
+        );
+        r.register(
+            names::ERRORS,
+            "Requests answered with an error, by cause",
+            self.errors.clone(),
+        );
+        r.register(
+            names::RELOADS,
+            "Reloads by trigger and outcome",
+            self.reloads.clone(),
+        );
+        r.register(
+            names::ROWS,
+            "Rows scored by the field detector",
+            self.rows.clone(),
+        );
+        r.register(
+            names::GENERATION,
+            "Generation of the running snapshot",
+            self.generation.clone(),
+        );
+        r.register(
+            names::CONNECTIONS,
+            "Open client connections",
+            self.connections.clone(),
+        );
         r.register(
             names::CONNECTIONS_REFUSED,
             "Client connections refused at the limit",
             self.connections_refused.clone(),
         );
-        r.register(names::AUDIT_DROPPED, "Decision records dropped", self.audit_dropped.clone());
-        r.register(names::CAPTURE_DROPPED, "Captured requests dropped", self.capture_dropped.clone());
+        r.register(
+            names::AUDIT_DROPPED,
+            "Decision records dropped",
+            self.audit_dropped.clone(),
+        );
+        r.register(
+            names::CAPTURE_DROPPED,
+            "Captured requests dropped",
+            self.capture_dropped.clone(),
+        );
         r.register(names::CAPTURED, "Requests captured", self.captured.clone());
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         r.register(names::BUILD, "The running build", build);
@@ -173,25 +224,33 @@ impl Metrics {
     /// The handles of a route; the same ones for the same id in every generation.
     pub fn route(&self, id: &RouteId) -> Arc<RouteMetrics> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(routes.entry(id.clone()).or_insert_with(|| Arc::new(RouteMetrics::new(self, id))))
+        Arc::clone(
+            routes
+                .entry(id.clone())
+                .or_insert_with(|| Arc::new(RouteMetrics::new(self, id))),
+        )
     }
 
     /// Counts a request that no route answered or that the proxy or its upstream failed. `cause` is one of a closed
     /// set of names.
     pub fn error(&self, cause: &'static str) {
-        self.errors.get_or_create(&vec![("cause", cause.to_owned())]).inc();
+        self.errors
+            .get_or_create(&vec![("cause", cause.to_owned())])
+            .inc();
     }
 
     /// Counts a reload.
     pub fn reload(&self, trigger: &'static str, outcome: &'static str) {
-        let labels = vec![("trigger", trigger.to_owned()), ("outcome", outcome.to_owned())];
+        let labels = vec![
+            ("trigger", trigger.to_owned()),
+            ("outcome", outcome.to_owned()),
+        ];
         self.reloads.get_or_create(&labels).inc();
     }
 
     /// Counts rows scored.
-    pub fn rows(&self, rows: usize, cached: usize) {
-        self.rows_model.inc_by(rows.saturating_sub(cached) as u64);
-        self.rows_cache.inc_by(cached as u64);
+    pub fn rows(&self, rows: usize) {
+        self.rows.inc_by(rows as u64);
     }
 
     /// Replaces what is said about the running bundle; empty when there is none.
@@ -223,12 +282,21 @@ struct ModelInfo(Arc<Mutex<Labels>>);
 
 impl Collector for ModelInfo {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let labels = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let labels = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if labels.is_empty() {
             return Ok(());
         }
         let info = Info::new(labels);
-        let metric = encoder.encode_descriptor(names::MODEL, "The running bundle", None, info.metric_type())?;
+        let metric = encoder.encode_descriptor(
+            names::MODEL,
+            "The running bundle",
+            None,
+            info.metric_type(),
+        )?;
         info.encode(metric)
     }
 }
@@ -252,10 +320,16 @@ impl RouteMetrics {
             vec![("route", id.as_str().to_owned()), (name, value.to_owned())]
         };
         Self {
-            requests: Outcome::ALL
-                .map(|outcome| metrics.requests.get_or_create_owned(&with("verdict", outcome.name()))),
-            failures: crate::detect::Failure::ALL
-                .map(|failure| metrics.failures.get_or_create_owned(&with("cause", failure.name()))),
+            requests: Outcome::ALL.map(|outcome| {
+                metrics
+                    .requests
+                    .get_or_create_owned(&with("verdict", outcome.name()))
+            }),
+            failures: crate::detect::Failure::ALL.map(|failure| {
+                metrics
+                    .failures
+                    .get_or_create_owned(&with("cause", failure.name()))
+            }),
             duration: metrics.duration.get_or_create_owned(&labels),
             extraction: metrics.extraction.get_or_create_owned(&labels),
             scoring: metrics.scoring.get_or_create_owned(&labels),
@@ -294,7 +368,9 @@ impl RouteMetrics {
 
 /// Why tracing could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("log.level `{level}` is no filter; use error, warn, info, debug, trace or pairs such as weir_waf=debug,warn")]
+#[error(
+    "log.level `{level}` is no filter; use error, warn, info, debug, trace or pairs such as weir_waf=debug,warn"
+)]
 pub struct LevelError {
     level: String,
 }
@@ -304,7 +380,9 @@ pub struct LevelError {
 /// # Errors
 /// When it is none.
 pub fn parse_level(level: &str) -> Result<tracing_subscriber::EnvFilter, LevelError> {
-    tracing_subscriber::EnvFilter::try_new(level).map_err(|_| LevelError { level: level.to_owned() })
+    tracing_subscriber::EnvFilter::try_new(level).map_err(|_| LevelError {
+        level: level.to_owned(),
+    })
 }
 
 /// Sends logs to stderr. Does nothing when a subscriber is already set (tests).
@@ -313,7 +391,9 @@ pub fn parse_level(level: &str) -> Result<tracing_subscriber::EnvFilter, LevelEr
 /// When the level is no filter.
 pub fn init_tracing(log: &Log) -> Result<(), LevelError> {
     let filter = parse_level(&log.level)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let _already_set = match log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -331,7 +411,11 @@ mod tests {
         let route = metrics.route(&RouteId::new("shop"));
         route.request(Outcome::Block, Duration::from_millis(3));
         route.failure(crate::detect::Failure::Deadline);
-        route.scored(Score::new(3.2), Duration::from_micros(80), Duration::from_micros(90));
+        route.scored(
+            Score::new(3.2),
+            Duration::from_micros(80),
+            Duration::from_micros(90),
+        );
         metrics.reload("sighup", "ok");
         metrics.set_model(vec![("id", "abc".to_owned())]);
         let text = metrics.render();
@@ -352,7 +436,10 @@ mod tests {
         metrics.set_model(vec![("id", "one".to_owned())]);
         metrics.set_model(vec![("id", "two".to_owned())]);
         let text = metrics.render();
-        assert!(text.contains("id=\"two\"") && !text.contains("id=\"one\""), "{text}");
+        assert!(
+            text.contains("id=\"two\"") && !text.contains("id=\"one\""),
+            "{text}"
+        );
     }
 
     #[test]

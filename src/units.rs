@@ -114,12 +114,19 @@ fn split_number(text: &str) -> (&str, &str) {
     (number, unit.trim_start())
 }
 
-/// Names one request in responses, decision records and logs: 48 bits of time and 80 random bits, written as 26
-/// characters of Crockford's base 32 (the ULID form), so that ids sort by time and can be read over a telephone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(u128);
+/// Names one request in responses, decision records and logs: made here, 48 bits of time and 80 random bits, written
+/// as 26 characters of Crockford's base 32 (the ULID form), so that ids sort by time and can be read over a
+/// telephone; or taken over from a trusted peer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId {
+    text: [u8; Self::MAX],
+    length: u8,
+}
 
 impl RequestId {
+    /// Characters of an id that is taken over.
+    const MAX: usize = 64;
+
     /// A fresh id for a request that arrived at `time`. Unique, not secret.
     pub fn fresh(time: SystemTime) -> Self {
         thread_local! {
@@ -141,29 +148,64 @@ impl RequestId {
             (high, hasher.finish())
         });
         let random = (u128::from(high) << 64 | u128::from(low)) & ((1 << 80) - 1);
-        Self((millis & ((1 << 48) - 1)) << 80 | random)
+        Self::encode((millis & ((1 << 48) - 1)) << 80 | random)
     }
-}
 
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn encode(id: u128) -> Self {
         const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-        let mut text = [0_u8; 26];
-        for (position, slot) in text.iter_mut().enumerate() {
-            let shift = 5 * (25 - position);
-            let digit = (self.0 >> shift) & 31;
+        const LENGTH: usize = 26;
+        let mut text = [0_u8; Self::MAX];
+        for (position, slot) in text.iter_mut().take(LENGTH).enumerate() {
+            let digit = (id >> (5 * (LENGTH - 1 - position))) & 31;
             *slot = usize::try_from(digit)
                 .ok()
                 .and_then(|digit| ALPHABET.get(digit).copied())
                 .unwrap_or(b'0');
         }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        Self {
+            text,
+            length: LENGTH as u8,
+        }
+    }
+
+    /// The id that a trusted peer gave: 1 to 64 characters that mean nothing to HTML, JSON, headers and shells.
+    pub fn received(given: &[u8]) -> Option<Self> {
+        let plain =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+        let length = u8::try_from(given.len()).ok()?;
+        let mut text = [0_u8; Self::MAX];
+        if given.is_empty() || !given.iter().all(plain) {
+            return None;
+        }
+        text.get_mut(..given.len())?.copy_from_slice(given);
+        Some(Self { text, length })
+    }
+
+    /// Its characters, all ASCII.
+    pub fn as_str(&self) -> &str {
+        let text = self
+            .text
+            .get(..usize::from(self.length))
+            .unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestId({self})")
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
 impl Serialize for RequestId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -233,14 +275,20 @@ impl ClientIp {
             IpAddr::V6(address) => {
                 address.is_loopback()
                     || is_unique_local(address)
-                    || address.segments().first().is_some_and(|s| s & 0xffc0 == 0xfe80)
+                    || address
+                        .segments()
+                        .first()
+                        .is_some_and(|s| s & 0xffc0 == 0xfe80)
             }
         }
     }
 }
 
 fn is_unique_local(address: Ipv6Addr) -> bool {
-    address.segments().first().is_some_and(|s| s & 0xfe00 == 0xfc00)
+    address
+        .segments()
+        .first()
+        .is_some_and(|s| s & 0xfe00 == 0xfc00)
 }
 
 impl fmt::Display for ClientIp {
@@ -293,6 +341,11 @@ mod tests {
         assert_ne!(RequestId::fresh(UNIX_EPOCH), RequestId::fresh(UNIX_EPOCH));
         assert_eq!(early.to_string().len(), 26);
         assert!(early.to_string() < late.to_string());
+        let taken = RequestId::received(b"a1-b2_c3.d4:e5").unwrap();
+        assert_eq!(taken.as_str(), "a1-b2_c3.d4:e5");
+        for bad in ["", "a b", "<b>", "\u{e9}", "a\"", &"x".repeat(65)] {
+            assert_eq!(RequestId::received(bad.as_bytes()), None, "{bad}");
+        }
     }
 
     #[test]

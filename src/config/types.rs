@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 use weir_features::Location;
 
-use crate::detect::{Budgets, ExecutionProvider, SecretKeys};
+use crate::detect::{Budget, ExecutionProvider, SecretKeys};
 use crate::units::{Bytes, RouteId};
 
 /// The whole configuration.
@@ -147,8 +147,8 @@ pub struct Route {
     pub mode: Mode,
     /// What a failed inspection does.
     pub fail: FailMode,
-    /// False-positive budgets. `None` takes the bundle's.
-    pub budgets: Option<Budgets>,
+    /// False-positive budgets as configured; see `runtime::Route::budgets` for those in force.
+    pub budgets: RouteBudgets,
     /// Limits of the inspection.
     pub inspect: Inspect,
     /// Requests per client.
@@ -176,6 +176,15 @@ impl fmt::Display for HostPattern {
             Self::Any => f.write_str("*"),
         }
     }
+}
+
+/// Budgets as configured. What is `None` comes from the bundle, else from the defaults.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct RouteBudgets {
+    /// Requests from here on are flagged.
+    pub flag: Option<Budget>,
+    /// Requests from here on are blocked.
+    pub block: Option<Budget>,
 }
 
 /// What a verdict does on a route.

@@ -38,8 +38,14 @@ impl Decision {
             Cause::Off => Outcome::Off,
             Cause::RateLimited => Outcome::RateLimited,
             Cause::BodyLimit => Outcome::BodyLimit,
-            Cause::Failed { mode: FailMode::Open, .. } => Outcome::FailedOpen,
-            Cause::Failed { mode: FailMode::Closed, .. } => Outcome::FailedClosed,
+            Cause::Failed {
+                mode: FailMode::Open,
+                ..
+            } => Outcome::FailedOpen,
+            Cause::Failed {
+                mode: FailMode::Closed,
+                ..
+            } => Outcome::FailedClosed,
             Cause::Scored => match self.verdict {
                 Verdict::Pass => Outcome::Pass,
                 Verdict::Flag => Outcome::Flag,

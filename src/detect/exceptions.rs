@@ -75,17 +75,29 @@ mod tests {
         assert!(here.excepted(Location::QueryValue, b"Q"));
         assert!(!here.excepted(Location::BodyValue, b"q"));
         assert!(!here.excepted(Location::QueryValue, b"other"));
-        for elsewhere in ["/searching", "/", "/search/../admin", "/search/%2e%2e/admin"] {
+        for elsewhere in [
+            "/searching",
+            "/",
+            "/search/../admin",
+            "/search/%2e%2e/admin",
+        ] {
             let there = exceptions.for_path(elsewhere.as_bytes());
             assert!(!there.excepted(Location::QueryValue, b"q"), "{elsewhere}");
         }
-        assert!(exceptions.for_path(b"/%73earch").excepted(Location::QueryValue, b"q"));
+        assert!(
+            exceptions
+                .for_path(b"/%73earch")
+                .excepted(Location::QueryValue, b"q")
+        );
     }
 
     #[test]
     fn patterns_cover_families_of_paths_and_keys() {
-        let exceptions =
-            Exceptions::new(vec![exception(Some("/api/*/notes"), None, Some("content.*"))]);
+        let exceptions = Exceptions::new(vec![exception(
+            Some("/api/*/notes"),
+            None,
+            Some("content.*"),
+        )]);
         let here = exceptions.for_path(b"/api/v2/notes");
         assert!(here.excepted(Location::Json, b"content.body"));
         assert!(!here.excepted(Location::Json, b"title"));

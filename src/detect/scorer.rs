@@ -4,9 +4,8 @@
 
 use weir_features::{RequestVector, RequestView};
 use weir_scoring::bundle::Manifest;
-use weir_scoring::engine::{
-    Assessment, Engine, EngineScratch, FieldFilter, ProviderStatus, ScoreError,
-};
+use weir_scoring::engine::{Assessment, Engine, EngineScratch, FieldFilter, ScoreError};
+use weir_scoring::ort::ProviderStatus;
 use weir_scoring::reason::{Reason, SecretKeys};
 
 /// A loaded, verified and warmed bundle.
@@ -45,7 +44,7 @@ pub trait Scorer: Send + Sync {
     fn manifest(&self) -> &Manifest;
 
     /// Where the networks run, and why.
-    fn provider(&self) -> ProviderStatus;
+    fn provider(&self) -> &ProviderStatus;
 }
 
 impl Scorer for Engine {
@@ -73,14 +72,14 @@ impl Scorer for Engine {
     }
 
     fn bundle_id(&self) -> &str {
-        &self.manifest().id
+        self.id()
     }
 
     fn manifest(&self) -> &Manifest {
         self.manifest()
     }
 
-    fn provider(&self) -> ProviderStatus {
+    fn provider(&self) -> &ProviderStatus {
         self.provider()
     }
 }

@@ -48,10 +48,12 @@ impl Limiter {
     /// # Errors
     /// How long the client has to wait, when it is over its limit.
     pub fn check(&self, client: ClientIp) -> Result<(), RetryAfter> {
-        self.inner.check_key(&client.limit_key()).map_err(|not_until| {
-            let wait = not_until.wait_time_from(self.clock.now());
-            RetryAfter(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).at_least_one()
-        })
+        self.inner
+            .check_key(&client.limit_key())
+            .map_err(|not_until| {
+                let wait = not_until.wait_time_from(self.clock.now());
+                RetryAfter(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).at_least_one()
+            })
     }
 
     /// Clients remembered now.
@@ -161,7 +163,9 @@ impl StateStore for BoundedStore {
     {
         let at = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "`at` is a remainder of SHARDS")]
-        let mut shard = self.shards[at].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shards[at]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let known = shard.get(key).copied();
         let (answer, next) = f(known.map(Nanos::from))?;
         if known.is_none() && shard.len() >= self.per_shard {

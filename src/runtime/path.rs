@@ -12,9 +12,14 @@ pub fn normal_path(path: &[u8]) -> Cow<'_, [u8]> {
     }
     let mut out: Vec<u8> = Vec::with_capacity(path.len() + 1);
     let decoded = percent_decode(path);
-    let trailing = decoded.last().is_some_and(|byte| matches!(byte, b'/' | b'\\'));
+    let trailing = decoded
+        .last()
+        .is_some_and(|byte| matches!(byte, b'/' | b'\\'));
     for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
-        let name = segment.split(|&byte| byte == b';').next().unwrap_or_default();
+        let name = segment
+            .split(|&byte| byte == b';')
+            .next()
+            .unwrap_or_default();
         match name {
             b"" | b"." => {}
             b".." => {
@@ -40,7 +45,11 @@ fn is_normal(path: &[u8]) -> bool {
 }
 
 fn percent_decode(path: &[u8]) -> Vec<u8> {
-    let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let hex = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((&byte, tail)) = rest.split_first() {
@@ -123,7 +132,11 @@ mod tests {
             "/../../admin/x",
             "admin/x",
         ] {
-            assert_eq!(&*normal_path(spelling.as_bytes()), b"/admin/x", "{spelling}");
+            assert_eq!(
+                &*normal_path(spelling.as_bytes()),
+                b"/admin/x",
+                "{spelling}"
+            );
         }
         assert_eq!(&*normal_path(b""), b"/");
         assert_eq!(&*normal_path(b"/a/.."), b"/");

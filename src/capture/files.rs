@@ -1,0 +1,167 @@
+//! The capture's files: gzip members appended whole, rotated by size, the oldest deleted beyond the total.
+//!
+//! Not here: what a record holds. Every append is one complete gzip member, so that a file read while it grows, or
+//! after a crash, ends at a member's border (multi-member gzip, as `zcat` and the trainer read it).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::config::Capture;
+use crate::units::Bytes;
+
+/// Uncompressed bytes of one member at most.
+const MEMBER: usize = 256 * 1024;
+const PREFIX: &str = "capture-";
+const SUFFIX: &str = ".jsonl.gz";
+
+/// Why a capture's files cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("capture.directory {}: {source}; create it and give weir the right to write there", path.display())]
+pub struct FileError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The files of one capture directory.
+pub(super) struct Files {
+    directory: PathBuf,
+    file_size: Bytes,
+    total_size: Bytes,
+    current: Option<(File, u64)>,
+    sequence: u32,
+    member: Vec<u8>,
+    member_since: Option<Instant>,
+}
+
+impl Files {
+    /// Makes the directory and checks that it can be written.
+    pub(super) fn open(capture: &Capture) -> Result<Self, FileError> {
+        let directory = capture.directory.clone();
+        let error = |source| FileError {
+            path: directory.clone(),
+            source,
+        };
+        fs::create_dir_all(&directory).map_err(error)?;
+        let probe = directory.join(".weir-probe");
+        File::create(&probe)
+            .and_then(|_| fs::remove_file(&probe))
+            .map_err(error)?;
+        Ok(Self {
+            directory: directory.clone(),
+            file_size: capture.file_size,
+            total_size: capture.total_size,
+            current: None,
+            sequence: 0,
+            member: Vec::new(),
+            member_since: None,
+        })
+    }
+
+    /// Adds a line; a full or old member is compressed and appended.
+    pub(super) fn write(&mut self, line: &[u8], flush_after: Duration) -> Result<(), FileError> {
+        let since = *self.member_since.get_or_insert_with(Instant::now);
+        self.member.extend_from_slice(line);
+        if self.member.len() >= MEMBER || since.elapsed() >= flush_after {
+            self.finish_member()?;
+        }
+        Ok(())
+    }
+
+    /// Compresses and appends what is waiting.
+    pub(super) fn finish_member(&mut self) -> Result<(), FileError> {
+        self.member_since = None;
+        if self.member.is_empty() {
+            return Ok(());
+        }
+        let finished = self.append();
+        self.member.clear();
+        finished.map_err(|source| FileError {
+            path: self.directory.clone(),
+            source,
+        })
+    }
+
+    fn append(&mut self) -> io::Result<()> {
+        let mut encoder = GzEncoder::new(
+            Vec::with_capacity(self.member.len() / 4),
+            Compression::fast(),
+        );
+        encoder.write_all(&self.member)?;
+        let member = encoder.finish()?;
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|(_, size)| size + member.len() as u64 > self.file_size.0)
+        {
+            self.current = None;
+        }
+        let (file, size) = match &mut self.current {
+            Some(current) => current,
+            None => {
+                self.make_room()?;
+                let file = self.create()?;
+                self.current.insert((file, 0))
+            }
+        };
+        file.write_all(&member)?;
+        *size += member.len() as u64;
+        Ok(())
+    }
+
+    fn create(&mut self) -> io::Result<File> {
+        let format = format_description!("[year][month][day]T[hour][minute][second]");
+        let now = OffsetDateTime::from(SystemTime::now());
+        let stamp = now.format(&format).map_err(io::Error::other)?;
+        loop {
+            self.sequence += 1;
+            let name = format!("{PREFIX}{stamp}-{:06}{SUFFIX}", self.sequence);
+            let path = self.directory.join(name);
+            match OpenOptions::new()
+                .append(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+            {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Deletes the oldest files until one more of full size fits into the total.
+    fn make_room(&self) -> io::Result<()> {
+        let mut files = list(&self.directory)?;
+        files.sort();
+        let mut total: u64 = files.iter().map(|(_, size)| size).sum();
+        for (path, size) in files {
+            if total + self.file_size.0 <= self.total_size.0 {
+                break;
+            }
+            fs::remove_file(&path)?;
+            total -= size;
+        }
+        Ok(())
+    }
+}
+
+/// Capture files and their sizes. Other files in the directory are left alone.
+fn list(directory: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+            files.push((entry.path(), entry.metadata()?.len()));
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,468 @@
+//! The keys of the configuration but the routes: names, ranges and defaults. `config/weir.yaml` documents them.
+//!
+//! Not here: routes (`routes`) and how values are read (`reader`).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde_saphyr::Spanned;
+
+use super::reader::{Item, Problems, Section};
+use super::tree::Node;
+use super::types::*;
+use super::{resolve, routes};
+use crate::detect::{ExecutionProvider, SecretKeys};
+use crate::telemetry;
+use crate::units::Bytes;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+const SECS: fn(u64) -> Duration = Duration::from_secs;
+/// Long enough for any operator, short enough for every clock.
+const DAY: Duration = Duration::from_secs(86_400);
+/// Shorter tokens can be guessed.
+const MIN_TOKEN: usize = 16;
+
+pub(super) fn config(
+    tree: &Spanned<Node>,
+    base: &Path,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    problems: &Problems,
+) -> Option<Config> {
+    let root = Item::root(tree, problems).section();
+    let upstreams = root
+        .need("upstreams", "name at least one origin")
+        .map(|item| upstreams(&item))
+        .unwrap_or_default();
+    let listeners = root
+        .need("listen", "name at least one address")
+        .map(|item| listeners(&item, base))
+        .unwrap_or_default();
+    let admin = admin(root.get("admin").as_ref(), base, read);
+    for (listener, item) in &listeners {
+        if admin.address == listener.address && admin.address.port() != 0 {
+            item.problem("the admin listener uses this address; give one of them another port");
+        }
+    }
+    let routes = routes::routes(&root, &upstreams);
+    let config = Config {
+        listeners: listeners
+            .into_iter()
+            .map(|(listener, _)| listener)
+            .collect(),
+        admin,
+        workers: root
+            .get("workers")
+            .and_then(|item| workers(&item))
+            .unwrap_or_else(cores),
+        model: model(root.get("model").as_ref(), base),
+        upstreams,
+        routes,
+        limits: limits(root.get("limits").as_ref()),
+        timeouts: timeouts(root.get("timeouts").as_ref()),
+        trusted_proxies: root
+            .get("trusted_proxies")
+            .map(|item| networks(&item))
+            .unwrap_or_default(),
+        capture: root.get("capture").and_then(|item| capture(&item, base)),
+        audit: audit(root.get("audit").as_ref(), base),
+        redact: redact(root.get("redact").as_ref()),
+        log: log(root.get("log").as_ref()),
+    };
+    if config.model.required && config.model.bundle.is_none() {
+        root.item.problem(
+            "model.bundle is missing: name a bundle's directory, or say `model.required: false`",
+        );
+    }
+    Some(config)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
+fn workers(item: &Item<'_>) -> Option<usize> {
+    if item.text()? == "auto" {
+        Some(cores())
+    } else {
+        item.count(1..=1024)
+    }
+}
+
+fn upstreams(item: &Item<'_>) -> Vec<Upstream> {
+    let mut found: Vec<Upstream> = Vec::new();
+    for item in item.list() {
+        let section = item.section();
+        let name = section
+            .need("name", "routes refer to it")
+            .and_then(|item| routes::identifier(&item));
+        let address = section
+            .need("address", "host:port of the origin")
+            .and_then(|item| host_port(&item));
+        let max_connections = section
+            .get("max_connections")
+            .and_then(|item| item.count(1..=65_535))
+            .unwrap_or(256);
+        let upstream = Upstream {
+            max_connections,
+            max_idle: section
+                .get("max_idle")
+                .and_then(|item| item.count(0..=65_535))
+                .unwrap_or(64)
+                .min(max_connections),
+            idle_timeout: duration(&section, "idle_timeout", MS(100)..=DAY, SECS(30)),
+            name: name.unwrap_or_default(),
+            host: address
+                .as_ref()
+                .map(|(host, _)| host.clone())
+                .unwrap_or_default(),
+            port: address.map_or(0, |(_, port)| port),
+        };
+        if !upstream.name.is_empty() && found.iter().any(|other| other.name == upstream.name) {
+            item.problem(format!(
+                "another upstream is named `{}`; names must differ",
+                upstream.name
+            ));
+        }
+        found.push(upstream);
+    }
+    if found.is_empty() {
+        item.problem("the list is empty: name at least one origin");
+    }
+    found
+}
+
+fn host_port(item: &Item<'_>) -> Option<(String, u16)> {
+    let text = item.text()?;
+    let split = text.rsplit_once(':').and_then(|(host, port)| {
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
+        let is_name = host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        let valid = !host.is_empty() && (is_name || host.parse::<IpAddr>().is_ok());
+        valid.then(|| (host.to_owned(), port))
+    });
+    if split.is_none() {
+        item.expected(
+            "host:port without a scheme, such as 127.0.0.1:9000, shop.internal:80 or [::1]:9000",
+        );
+    }
+    split
+}
+
+fn listeners<'a>(item: &Item<'a>, base: &Path) -> Vec<(Listener, Item<'a>)> {
+    let mut found: Vec<(Listener, Item<'a>)> = Vec::new();
+    for item in item.list() {
+        let section = item.section();
+        let address = section
+            .need("address", "address:port to accept clients on")
+            .and_then(|item| socket(&item));
+        let tls = section.get("tls").and_then(|item| {
+            let section = item.section();
+            let certificate = section
+                .need("certificate", "a PEM file, leaf first")
+                .and_then(|item| path(&item, base));
+            let key = section
+                .need("key", "a PEM file")
+                .and_then(|item| path(&item, base));
+            Some(Tls {
+                certificate: certificate?,
+                key: key?,
+            })
+        });
+        let http2 = section
+            .get("http2")
+            .and_then(|item| item.flag())
+            .unwrap_or(true);
+        let Some(address) = address else { continue };
+        if address.port() != 0 && found.iter().any(|(other, _)| other.address == address) {
+            item.problem(format!("another listener has the address {address}"));
+        }
+        found.push((
+            Listener {
+                address,
+                tls,
+                http2,
+            },
+            item.clone(),
+        ));
+    }
+    if found.is_empty() {
+        item.problem("no listener: name at least one address");
+    }
+    found
+}
+
+fn socket(item: &Item<'_>) -> Option<SocketAddr> {
+    item.parse("an address and port such as 0.0.0.0:8080 or [::]:8080")
+}
+
+fn path(item: &Item<'_>, base: &Path) -> Option<std::path::PathBuf> {
+    item.text().map(|text| resolve(base, text))
+}
+
+fn admin(
+    item: Option<&Item<'_>>,
+    base: &Path,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Admin {
+    let mut admin = Admin {
+        address: SocketAddr::from(([127, 0, 0, 1], 9901)),
+        token: None,
+        hosts: Vec::new(),
+    };
+    let Some(item) = item else { return admin };
+    let section = item.section();
+    let address = section.get("address");
+    if let Some(value) = address.as_ref().and_then(socket) {
+        admin.address = value;
+    }
+    let token_file = section.get("token_file");
+    admin.token = token_file.as_ref().and_then(|item| token(item, base, read));
+    if let Some(hosts) = section.get("hosts") {
+        admin.hosts = hosts
+            .list()
+            .iter()
+            .filter_map(Item::text)
+            .map(str::to_ascii_lowercase)
+            .collect();
+    }
+    if token_file.is_none() && !admin.address.ip().is_loopback() {
+        address.as_ref().unwrap_or(item).problem(format!(
+            "{} can be reached from other machines: name an `admin.token_file`, or listen on 127.0.0.1",
+            admin.address
+        ));
+    }
+    admin
+}
+
+fn token(
+    item: &Item<'_>,
+    base: &Path,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Option<Token> {
+    let file = path(item, base)?;
+    let secret = match read(&file) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).trim().to_owned(),
+        Err(error) => {
+            item.problem(format!("{} cannot be read: {error}", file.display()));
+            return None;
+        }
+    };
+    if secret.len() < MIN_TOKEN || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        item.problem(format!(
+            "{} must hold one token of at least {MIN_TOKEN} printable characters; `openssl rand -hex 32` makes one",
+            file.display()
+        ));
+        return None;
+    }
+    Some(Token::new(secret))
+}
+
+fn model(item: Option<&Item<'_>>, base: &Path) -> Model {
+    let section = item.map(Item::section);
+    let get = |name| section.as_ref().and_then(|section| section.get(name));
+    Model {
+        bundle: get("bundle").and_then(|item| path(&item, base)),
+        required: get("required").and_then(|item| item.flag()).unwrap_or(true),
+        provider: get("execution_provider")
+            .and_then(|item| {
+                item.choice(&[
+                    ("cpu", ExecutionProvider::Cpu),
+                    ("cuda", ExecutionProvider::Cuda),
+                ])
+            })
+            .unwrap_or(ExecutionProvider::Cpu),
+        onnxruntime: get("onnxruntime").and_then(|item| path(&item, base)),
+        watch: get("watch").and_then(|item| item.flag()).unwrap_or(true),
+    }
+}
+
+fn limits(item: Option<&Item<'_>>) -> Limits {
+    let section = item.map(Item::section);
+    let get = |name| section.as_ref().and_then(|section| section.get(name));
+    let count = |name, range, default| {
+        get(name)
+            .and_then(|item| item.count(range))
+            .unwrap_or(default)
+    };
+    let size = |name, range, default| {
+        get(name)
+            .and_then(|item| item.size(range))
+            .unwrap_or(default)
+    };
+    Limits {
+        connections: count("connections", 1..=1_000_000, 4_096),
+        header_bytes: size(
+            "header_bytes",
+            Bytes::kib(8)..=Bytes::mib(1),
+            Bytes::kib(64),
+        ),
+        headers: count("headers", 8..=1_000, 128),
+        http2_streams: u32::try_from(count("http2_streams", 1..=10_000, 100)).unwrap_or(100),
+        inspect_memory: size(
+            "inspect_memory",
+            Bytes::mib(1)..=Bytes::mib(65_536),
+            Bytes::mib(32),
+        ),
+        clients: count("clients", 100..=10_000_000, 50_000),
+    }
+}
+
+fn timeouts(item: Option<&Item<'_>>) -> Timeouts {
+    let section = item.map(Item::section);
+    let get = |name, default| {
+        section.as_ref().map_or(default, |section| {
+            duration(section, name, MS(10)..=DAY, default)
+        })
+    };
+    Timeouts {
+        handshake: get("handshake", SECS(10)),
+        header: get("header", SECS(10)),
+        body: get("body", SECS(30)),
+        idle: get("idle", SECS(60)),
+        connect: get("connect", SECS(5)),
+        response: get("response", SECS(60)),
+        drain: get("drain", SECS(30)),
+    }
+}
+
+/// A duration or its default.
+pub(super) fn duration(
+    section: &Section<'_>,
+    name: &'static str,
+    range: std::ops::RangeInclusive<Duration>,
+    default: Duration,
+) -> Duration {
+    section
+        .get(name)
+        .and_then(|item| item.duration(range))
+        .unwrap_or(default)
+}
+
+fn networks(item: &Item<'_>) -> Vec<IpNet> {
+    let network = |item: &Item<'_>| {
+        let text = item.text()?;
+        let net = text
+            .parse()
+            .ok()
+            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        if net.is_none() {
+            item.expected("an address or network such as 10.0.0.0/8 or 2001:db8::1");
+        }
+        net
+    };
+    item.list().iter().filter_map(network).collect()
+}
+
+fn capture(item: &Item<'_>, base: &Path) -> Option<Capture> {
+    let section = item.section();
+    let enabled = section
+        .get("enabled")
+        .and_then(|item| item.flag())
+        .unwrap_or(true);
+    let directory = section
+        .need("directory", "where the recorded traffic goes")
+        .and_then(|item| path(&item, base));
+    let key_file = section.get("key_file").and_then(|item| path(&item, base));
+    let size = |name, range, default| {
+        section
+            .get(name)
+            .and_then(|item| item.size(range))
+            .unwrap_or(default)
+    };
+    let file_size = size(
+        "file_size",
+        Bytes::kib(64)..=Bytes::mib(4_096),
+        Bytes::mib(16),
+    );
+    let total_size = size(
+        "total_size",
+        Bytes::kib(128)..=Bytes::mib(1_048_576),
+        Bytes::mib(256),
+    );
+    let body = size("body", Bytes(0)..=Bytes::mib(4), Bytes::kib(64));
+    if total_size.0 < 2 * file_size.0 {
+        item.problem(format!(
+            "total_size {total_size} must hold at least two files of file_size {file_size}: rotation deletes whole files"
+        ));
+    }
+    let directory = directory?;
+    let key_file = key_file.unwrap_or_else(|| directory.join("token.key"));
+    enabled.then_some(Capture {
+        directory,
+        key_file,
+        file_size,
+        total_size,
+        body,
+    })
+}
+
+fn audit(item: Option<&Item<'_>>, base: &Path) -> Audit {
+    let section = item.map(Item::section);
+    let get = |name| section.as_ref().and_then(|section| section.get(name));
+    let output = get("output").and_then(|item| {
+        Some(match item.text()? {
+            "off" => AuditOutput::Off,
+            "stdout" => AuditOutput::Stdout,
+            file => AuditOutput::File(resolve(base, file)),
+        })
+    });
+    Audit {
+        output: output.unwrap_or(AuditOutput::Stdout),
+        verdicts: get("verdicts")
+            .and_then(|item| {
+                item.choice(&[
+                    ("notable", AuditVerdicts::Notable),
+                    ("all", AuditVerdicts::All),
+                ])
+            })
+            .unwrap_or(AuditVerdicts::Notable),
+    }
+}
+
+fn redact(item: Option<&Item<'_>>) -> SecretKeys {
+    let section = item.map(Item::section);
+    let names = |name| -> Option<Vec<String>> {
+        let item = section.as_ref()?.get(name)?;
+        Some(
+            item.list()
+                .iter()
+                .filter_map(Item::text)
+                .map(str::to_ascii_lowercase)
+                .collect(),
+        )
+    };
+    let (keys, extra) = (names("keys"), names("extra"));
+    match (keys, extra) {
+        (None, None) => SecretKeys::default(),
+        (keys, extra) => {
+            let keys = keys.unwrap_or_else(|| SecretKeys::default().words().to_vec());
+            SecretKeys::new(keys.into_iter().chain(extra.unwrap_or_default()))
+        }
+    }
+}
+
+fn log(item: Option<&Item<'_>>) -> Log {
+    let section = item.map(Item::section);
+    let get = |name| section.as_ref().and_then(|section| section.get(name));
+    let level = get("level").and_then(|item| {
+        let level = item.text()?;
+        if telemetry::parse_level(level).is_err() {
+            item.expected("error, warn, info, debug, trace, or pairs such as weir_waf=debug,warn");
+        }
+        Some(level.to_owned())
+    });
+    Log {
+        level: level.unwrap_or_else(|| "info".to_owned()),
+        format: get("format")
+            .and_then(|item| item.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]))
+            .unwrap_or(LogFormat::Text),
+    }
+}

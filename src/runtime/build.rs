@@ -1,0 +1,202 @@
+//! Builds a snapshot from a validated configuration: opens certificates and the bundle, compiles routes.
+//!
+//! Not here: swapping it in (`reload`). `run`, `check` and every reload build through this one function, so that what
+//! `check` accepts, `run` starts.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use weir_scoring::budget::{BudgetError, Budgets};
+
+use crate::config::{self, Config};
+use crate::detect::{Exceptions, Scorer};
+use crate::listen::tls::{TlsError, server_config};
+use crate::runtime::model::{self, ModelError};
+use crate::runtime::{Limiters, Route, Routes, Snapshot};
+use crate::telemetry::Metrics;
+use crate::units::RouteId;
+
+/// What a build takes beside the configuration.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// `--onnxruntime`.
+    pub onnxruntime: Option<PathBuf>,
+    /// Handles for routes.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Something that the configuration names and that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A certificate or key.
+    #[error("listen[{listener}].tls: {source}")]
+    Tls {
+        /// Index of the listener.
+        listener: usize,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A route's budget and the bundle's do not go together.
+    #[error(
+        "routes.{route}.budgets: {source} (the bundle gives the one that the route leaves out)"
+    )]
+    Budgets {
+        /// The route.
+        route: RouteId,
+        /// What is wrong.
+        source: BudgetError,
+    },
+}
+
+/// Every such problem.
+#[derive(Debug)]
+pub struct BuildErrors(pub Vec<BuildError>);
+
+impl fmt::Display for BuildErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BuildErrors {}
+
+impl BuildErrors {
+    /// Whether only the model is at fault: the configuration itself is sound.
+    pub fn only_model(&self) -> bool {
+        self.0
+            .iter()
+            .all(|error| matches!(error, BuildError::Model(_)))
+    }
+}
+
+/// Builds the snapshot of a generation. Takes as long as loading a model takes: call it off the async threads.
+///
+/// # Errors
+/// Everything that cannot be used.
+pub fn build(
+    config: Config,
+    limiters: &Limiters,
+    context: &Context,
+    generation: u64,
+) -> Result<Snapshot, BuildErrors> {
+    let mut errors = Vec::new();
+    let tls = certificates(&config, &mut errors);
+    let engine = engine(&config, context, &mut errors);
+    let (engine, no_engine) = match engine {
+        Ok(engine) => (Some(engine), None),
+        Err(why) => (None, Some(why)),
+    };
+    let routes = routes(
+        &config,
+        engine.as_deref(),
+        limiters,
+        &context.metrics,
+        &mut errors,
+    );
+    if !errors.is_empty() {
+        return Err(BuildErrors(errors));
+    }
+    Ok(Snapshot {
+        generation,
+        config: Arc::new(config),
+        routes: Routes::new(routes),
+        engine,
+        no_engine,
+        tls,
+        overridden: false,
+    })
+}
+
+fn certificates(
+    config: &Config,
+    errors: &mut Vec<BuildError>,
+) -> Vec<Option<Arc<rustls::ServerConfig>>> {
+    let mut loaded = Vec::with_capacity(config.listeners.len());
+    for (listener, settings) in config.listeners.iter().enumerate() {
+        let tls = settings.tls.as_ref().and_then(|tls| {
+            server_config(tls, settings.http2)
+                .map_err(|source| errors.push(BuildError::Tls { listener, source }))
+                .ok()
+        });
+        loaded.push(tls);
+    }
+    loaded
+}
+
+/// The engine, or why there is none. A model that is required and missing is an error as well.
+fn engine(
+    config: &Config,
+    context: &Context,
+    errors: &mut Vec<BuildError>,
+) -> Result<Arc<dyn Scorer>, Arc<str>> {
+    model::load(config, context.onnxruntime.as_deref()).map_err(|error| {
+        let why = Arc::from(error.to_string());
+        if config.model.required {
+            errors.push(error.into());
+        } else {
+            tracing::warn!(%error, "no usable model: each route's fail mode serves");
+        }
+        why
+    })
+}
+
+fn routes(
+    config: &Config,
+    engine: Option<&dyn Scorer>,
+    limiters: &Limiters,
+    metrics: &Metrics,
+    errors: &mut Vec<BuildError>,
+) -> Vec<Arc<Route>> {
+    let defaults = engine.map_or_else(Budgets::default, |engine| engine.manifest().budgets);
+    let smallest = engine.map(|engine| engine.manifest().smallest_budget);
+    let mut routes = Vec::with_capacity(config.routes.len());
+    for policy in &config.routes {
+        match budgets(policy, defaults) {
+            Ok(budgets) => {
+                warn_below(&policy.id, &budgets, smallest);
+                routes.push(Arc::new(Route {
+                    budgets,
+                    exceptions: Arc::new(Exceptions::new(policy.exceptions.clone())),
+                    limiter: limiters.of(&policy.id, policy.rate_limit),
+                    metrics: metrics.route(&policy.id),
+                    policy: Arc::new(policy.clone()),
+                }));
+            }
+            Err(source) => errors.push(BuildError::Budgets {
+                route: policy.id.clone(),
+                source,
+            }),
+        }
+    }
+    routes
+}
+
+fn budgets(route: &config::Route, defaults: Budgets) -> Result<Budgets, BudgetError> {
+    let flag = route.budgets.flag.unwrap_or(defaults.flag);
+    let block = route.budgets.block.unwrap_or(defaults.block);
+    Budgets::new(flag, block)
+}
+
+/// A budget below what the calibration's sample supports is a hope, not a promise.
+pub(super) fn warn_below(route: &RouteId, budgets: &Budgets, smallest: Option<f64>) {
+    let Some(smallest) = smallest else { return };
+    for (name, budget) in [("flag", budgets.flag), ("block", budgets.block)] {
+        if budget.probability() < smallest {
+            tracing::warn!(
+                %route, budget = %budget,
+                "the {name} budget is smaller than the model's calibration can promise ({smallest:.2e}); it extrapolates"
+            );
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Opens a bundle through the load gate and makes it ready to score.
+//!
+//! Not here: the gate itself (`weir-scoring`), and the decision what happens without a model (`reload`, `detect`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weir_scoring::bundle::{Bundle, BundleError};
+use weir_scoring::engine::{Engine, EngineOptions, LoadError};
+use weir_scoring::ort::{Runtime, RuntimeError};
+
+use crate::config::Config;
+use crate::detect::Scorer;
+
+/// Why there is no usable model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// ONNX Runtime is missing, too old, or of another architecture.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The directory is no intact bundle.
+    #[error("model.bundle: {0}")]
+    Bundle(#[from] BundleError),
+    /// The load gate or the warm-up refused it.
+    #[error("model.bundle {}: {source}", directory.display())]
+    Load {
+        /// The bundle's directory.
+        directory: PathBuf,
+        /// What was refused.
+        source: LoadError,
+    },
+    /// The configuration names none.
+    #[error("the configuration names no bundle (model.bundle)")]
+    NotConfigured,
+}
+
+/// Loads the configured bundle: hashes, fingerprint, operators, shapes, one session a worker, golden rows.
+///
+/// # Errors
+/// What is wrong with it, or with ONNX Runtime.
+pub fn load(config: &Config, onnxruntime: Option<&Path>) -> Result<Arc<dyn Scorer>, ModelError> {
+    let directory = config
+        .model
+        .bundle
+        .as_deref()
+        .ok_or(ModelError::NotConfigured)?;
+    let options = EngineOptions {
+        workers: config.workers,
+        provider: config.model.provider,
+    };
+    let engine = load_from(
+        directory,
+        onnxruntime,
+        config.model.onnxruntime.as_deref(),
+        &options,
+    )?;
+    Ok(Arc::new(engine))
+}
+
+/// Loads a bundle by its directory.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from(
+    directory: &Path,
+    explicit: Option<&Path>,
+    configured: Option<&Path>,
+    options: &EngineOptions,
+) -> Result<Engine, ModelError> {
+    let runtime = Runtime::load(explicit, configured)?;
+    let bundle = Bundle::open(directory)?;
+    Engine::load(runtime, &bundle, options).map_err(|source| ModelError::Load {
+        directory: directory.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,424 @@
+//! Reload: build the next snapshot beside the running one, swap once, or say why not and keep the running one.
+//!
+//! Not here: how a snapshot is built (`build`), and who asks (`watch`, signals, the admin interface). One task owns
+//! every change of the snapshot, so that reloads and thresholds come one after the other.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+use weir_scoring::budget::{Budget, BudgetError, Budgets};
+
+use crate::audit::AuditError;
+use crate::capture::{CaptureError, Prepared};
+use crate::config::{self, Config, ConfigError};
+use crate::runtime::build::{BuildErrors, Context, build, warn_below};
+use crate::runtime::{Route, Routes, Shared, Snapshot};
+use crate::telemetry::Metrics;
+use crate::units::RouteId;
+
+/// Requests for a change that wait; more than a few mean that somebody is reloading in a loop.
+const QUEUE: usize = 16;
+
+/// Who asks for a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// SIGHUP.
+    Signal,
+    /// `POST /-/reload`.
+    Api,
+    /// A changed file.
+    Watch,
+}
+
+impl Trigger {
+    /// Stable name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signal => "sighup",
+            Self::Api => "api",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// Generation now running.
+    pub generation: u64,
+    /// Bundle now running.
+    pub bundle: Option<String>,
+    /// Settings that changed in the file and hold only after a restart.
+    pub restart_needed: Vec<&'static str>,
+    /// Whether budgets set at run time were replaced.
+    pub replaced_thresholds: bool,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something it names cannot be used.
+    #[error(transparent)]
+    Build(#[from] BuildErrors),
+    /// Decision records cannot be written where it says.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The capture cannot be written where it says.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The process is ending.
+    #[error("weir is shutting down")]
+    Ending,
+}
+
+impl ReloadError {
+    /// Each problem on its own.
+    pub fn problems(&self) -> Vec<String> {
+        self.to_string().lines().map(str::to_owned).collect()
+    }
+}
+
+/// `PUT /-/thresholds`.
+#[derive(Debug, Clone)]
+pub struct ThresholdChange {
+    /// `None`: every route.
+    pub route: Option<String>,
+    /// The new flag budget, if it changes.
+    pub flag: Option<Budget>,
+    /// The new block budget, if it changes.
+    pub block: Option<Budget>,
+}
+
+/// The budgets of one route before and after.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ThresholdAnswer {
+    /// The route.
+    pub route: RouteId,
+    /// Before.
+    pub old: Budgets,
+    /// Now.
+    pub new: Budgets,
+}
+
+/// Why thresholds were not changed. None was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ThresholdError {
+    /// No such route.
+    #[error("there is no route `{0}`; use a route's id or `*`")]
+    NoRoute(String),
+    /// Neither budget given.
+    #[error("give `flag`, `block` or both, such as \"1/500\"")]
+    Nothing,
+    /// The budgets do not go together.
+    #[error("route `{route}`: {source}")]
+    Budgets {
+        /// The route.
+        route: RouteId,
+        /// What is wrong.
+        source: BudgetError,
+    },
+    /// The process is ending.
+    #[error("weir is shutting down")]
+    Ending,
+}
+
+enum Request {
+    Reload(Trigger, oneshot::Sender<Result<Reloaded, ReloadError>>),
+    Thresholds(
+        ThresholdChange,
+        oneshot::Sender<Result<(u64, Vec<ThresholdAnswer>), ThresholdError>>,
+    ),
+}
+
+/// Asks for changes of the snapshot. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reloader(mpsc::Sender<Request>);
+
+impl Reloader {
+    /// Starts the task that owns the snapshot.
+    pub fn start(shared: Arc<Shared>, file: PathBuf, context: Context) -> Self {
+        let (sender, requests) = mpsc::channel(QUEUE);
+        tokio::spawn(
+            Task {
+                shared,
+                file,
+                context,
+            }
+            .run(requests),
+        );
+        Self(sender)
+    }
+
+    /// Reloads and waits for the outcome.
+    ///
+    /// # Errors
+    /// Why the old snapshot is still the running one.
+    pub async fn reload(&self, trigger: Trigger) -> Result<Reloaded, ReloadError> {
+        let (answer, outcome) = oneshot::channel();
+        self.0
+            .send(Request::Reload(trigger, answer))
+            .await
+            .map_err(|_| ReloadError::Ending)?;
+        outcome.await.unwrap_or(Err(ReloadError::Ending))
+    }
+
+    /// Changes budgets until the next configuration load. Answers the new generation and what changed.
+    ///
+    /// # Errors
+    /// Why nothing changed.
+    pub async fn thresholds(
+        &self,
+        change: ThresholdChange,
+    ) -> Result<(u64, Vec<ThresholdAnswer>), ThresholdError> {
+        let (answer, outcome) = oneshot::channel();
+        self.0
+            .send(Request::Thresholds(change, answer))
+            .await
+            .map_err(|_| ThresholdError::Ending)?;
+        outcome.await.unwrap_or(Err(ThresholdError::Ending))
+    }
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    file: PathBuf,
+    context: Context,
+}
+
+impl Task {
+    async fn run(self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(request) = requests.recv().await {
+            match request {
+                Request::Reload(trigger, answer) => {
+                    let outcome = self.reload(trigger).await;
+                    let _asker_gone = answer.send(outcome);
+                }
+                Request::Thresholds(change, answer) => {
+                    let _asker_gone = answer.send(thresholds(&self.shared, &change));
+                }
+            }
+        }
+    }
+
+    async fn reload(&self, trigger: Trigger) -> Result<Reloaded, ReloadError> {
+        let (shared, file, context) = (
+            Arc::clone(&self.shared),
+            self.file.clone(),
+            self.context.clone(),
+        );
+        // Loading a model takes tens of milliseconds of CPU: not on an async thread.
+        let outcome = tokio::task::spawn_blocking(move || reload(&shared, &file, &context))
+            .await
+            .unwrap_or(Err(ReloadError::Ending));
+        let metrics = &self.shared.metrics;
+        match &outcome {
+            Ok(done) => {
+                metrics.reload(trigger.name(), "ok");
+                let bundle = done.bundle.as_deref().unwrap_or("none");
+                tracing::info!(
+                    trigger = trigger.name(),
+                    generation = done.generation,
+                    bundle,
+                    "reloaded"
+                );
+                if !done.restart_needed.is_empty() {
+                    tracing::warn!(
+                        settings = done.restart_needed.join(", "),
+                        "changed settings need a restart"
+                    );
+                }
+                if done.replaced_thresholds {
+                    tracing::warn!("budgets set at run time were replaced by the configuration's");
+                }
+            }
+            Err(error) => {
+                metrics.reload(trigger.name(), "failed");
+                let running = self.shared.pin().generation;
+                for problem in error.problems() {
+                    tracing::error!(
+                        trigger = trigger.name(),
+                        running,
+                        "reload refused: {problem}"
+                    );
+                }
+            }
+        }
+        outcome
+    }
+}
+
+fn reload(
+    shared: &Shared,
+    file: &std::path::Path,
+    context: &Context,
+) -> Result<Reloaded, ReloadError> {
+    let running = shared.pin();
+    let mut config = config::load(file)?;
+    let restart_needed = keep_fixed(&mut config, &running.config);
+    let next = build(config, &shared.limiters, context, running.generation + 1)?;
+    // Last of all what changes the outside world, and only then the swap.
+    let capture = Prepared::open(next.config.capture.as_ref())?;
+    shared.audit.reopen(&next.config.audit.output)?;
+    shared.capture.configure(capture);
+    let next = shared.swap(next);
+    describe(&context.metrics, &next);
+    shared
+        .limiters
+        .retain(|route| next.routes.by_id(route.as_str()).is_some());
+    Ok(Reloaded {
+        generation: next.generation,
+        bundle: next.bundle_id().map(str::to_owned),
+        restart_needed,
+        replaced_thresholds: running.overridden,
+    })
+}
+
+/// Keeps what cannot change while running, and names what the file changed of it.
+fn keep_fixed(next: &mut Config, running: &Config) -> Vec<&'static str> {
+    let mut changed = Vec::new();
+    let listens = |config: &Config| -> Vec<_> {
+        config
+            .listeners
+            .iter()
+            .map(|listener| (listener.address, listener.tls.is_some()))
+            .collect()
+    };
+    if listens(next) != listens(running) {
+        changed.push("listen");
+        next.listeners.clone_from(&running.listeners);
+    }
+    let mut keep = |differs: bool, name| {
+        if differs {
+            changed.push(name);
+        }
+        differs
+    };
+    if keep(next.admin != running.admin, "admin") {
+        next.admin = running.admin.clone();
+    }
+    if keep(next.workers != running.workers, "workers") {
+        next.workers = running.workers;
+    }
+    if keep(
+        next.limits.connections != running.limits.connections,
+        "limits.connections",
+    ) {
+        next.limits.connections = running.limits.connections;
+    }
+    if keep(
+        next.limits.inspect_memory != running.limits.inspect_memory,
+        "limits.inspect_memory",
+    ) {
+        next.limits.inspect_memory = running.limits.inspect_memory;
+    }
+    if keep(
+        next.limits.clients != running.limits.clients,
+        "limits.clients",
+    ) {
+        next.limits.clients = running.limits.clients;
+    }
+    if keep(
+        next.model.onnxruntime != running.model.onnxruntime,
+        "model.onnxruntime",
+    ) {
+        next.model
+            .onnxruntime
+            .clone_from(&running.model.onnxruntime);
+    }
+    if keep(next.model.watch != running.model.watch, "model.watch") {
+        next.model.watch = running.model.watch;
+    }
+    if keep(next.log != running.log, "log") {
+        next.log = running.log.clone();
+    }
+    changed
+}
+
+/// Shows the running snapshot in the metrics.
+pub(crate) fn describe(metrics: &Metrics, snapshot: &Snapshot) {
+    metrics
+        .generation
+        .set(i64::try_from(snapshot.generation).unwrap_or(i64::MAX));
+    metrics.set_model(snapshot.engine.as_ref().map_or_else(Vec::new, |engine| {
+        vec![
+            ("id", engine.bundle_id().to_owned()),
+            ("fingerprint", engine.manifest().fingerprint.clone()),
+            ("provider", engine.provider().actual.to_string()),
+        ]
+    }));
+}
+
+fn thresholds(
+    shared: &Shared,
+    change: &ThresholdChange,
+) -> Result<(u64, Vec<ThresholdAnswer>), ThresholdError> {
+    if change.flag.is_none() && change.block.is_none() {
+        return Err(ThresholdError::Nothing);
+    }
+    let running = shared.pin();
+    let applies = |route: &Route| {
+        change
+            .route
+            .as_ref()
+            .is_none_or(|id| id == route.policy.id.as_str())
+    };
+    let smallest = running
+        .engine
+        .as_ref()
+        .map(|engine| engine.manifest().smallest_budget);
+    let mut answers = Vec::new();
+    let mut routes = Vec::new();
+    for route in running.routes.iter() {
+        if !applies(route) {
+            routes.push(Arc::clone(route));
+            continue;
+        }
+        let old = route.budgets;
+        let new = Budgets::new(
+            change.flag.unwrap_or(old.flag),
+            change.block.unwrap_or(old.block),
+        )
+        .map_err(|source| ThresholdError::Budgets {
+            route: route.policy.id.clone(),
+            source,
+        })?;
+        warn_below(&route.policy.id, &new, smallest);
+        tracing::info!(
+            route = %route.policy.id, flag = %new.flag, block = %new.block,
+            was_flag = %old.flag, was_block = %old.block, "budgets changed at run time"
+        );
+        answers.push(ThresholdAnswer {
+            route: route.policy.id.clone(),
+            old,
+            new,
+        });
+        routes.push(Arc::new(Route {
+            budgets: new,
+            ..Route::clone(route)
+        }));
+    }
+    if answers.is_empty() {
+        return Err(ThresholdError::NoRoute(
+            change.route.clone().unwrap_or_default(),
+        ));
+    }
+    let next = Snapshot {
+        generation: running.generation + 1,
+        config: Arc::clone(&running.config),
+        routes: Routes::new(routes),
+        engine: running.engine.clone(),
+        no_engine: running.no_engine.clone(),
+        tls: running.tls.clone(),
+        overridden: true,
+    };
+    let next = shared.swap(next);
+    describe(&shared.metrics, &next);
+    Ok((next.generation, answers))
+}
