@@ -1,0 +1,159 @@
+//! Refuses requests whose head does not mean one thing to every parser behind us.
+//!
+//! Not here: judging content (the detector does) and repairing anything: what is ambiguous is refused.
+
+use http::header;
+use http::uri::Authority;
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, Version};
+
+use crate::listen::framing::Violation;
+
+/// Bytes of a request target. Longer ones belong into a body; what origins commonly accept is 8 KiB.
+const MAX_TARGET: usize = 16 * 1024;
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Its framing is ambiguous.
+    #[error("the request has {0}")]
+    Framing(Violation),
+    /// HTTP/1.1 without `Host`, or more than one.
+    #[error("the request needs exactly one Host header")]
+    Host,
+    /// `Host` is no host name, or contradicts the authority of the target.
+    #[error("the Host header is malformed or contradicts the request target")]
+    HostMismatch,
+    /// `CONNECT`, or a target that is no path.
+    #[error("this server is no forward proxy")]
+    NotAProxy,
+    /// The target is too long.
+    #[error("the request target is longer than 16 KiB")]
+    TargetTooLong,
+    /// Too many header fields.
+    #[error("the request has too many header fields")]
+    TooManyHeaders,
+    /// The header fields are too large.
+    #[error("the request's header fields are too large")]
+    HeadersTooLarge,
+}
+
+impl Refusal {
+    /// The status that says so.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::TooManyHeaders | Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::NotAProxy => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Framing(_) | Self::Host | Self::HostMismatch => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// A short stable name for metrics and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Framing(_) => "framing",
+            Self::Host | Self::HostMismatch => "host",
+            Self::NotAProxy => "method",
+            Self::TargetTooLong => "target_too_long",
+            Self::TooManyHeaders | Self::HeadersTooLarge => "headers_too_large",
+        }
+    }
+}
+
+/// Bounds on a request's head.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadLimits {
+    /// Header fields.
+    pub fields: usize,
+    /// Bytes of names and values.
+    pub bytes: usize,
+}
+
+/// Checks a request's head and returns the authority that it is for. HTTP/1.1 without an absolute target names it in
+/// `Host`; the authority of HTTP/2 or of an absolute target wins, and `Host` may only repeat it.
+pub fn check(head: &Parts, limits: HeadLimits) -> Result<Option<Authority>, Refusal> {
+    let (uri, headers) = (&head.uri, &head.headers);
+    if head.method == Method::CONNECT {
+        return Err(Refusal::NotAProxy);
+    }
+    if uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_TARGET {
+        return Err(Refusal::TargetTooLong);
+    }
+    if headers.len() > limits.fields {
+        return Err(Refusal::TooManyHeaders);
+    }
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > limits.bytes {
+        return Err(Refusal::HeadersTooLarge);
+    }
+    let named = host_header(headers)?;
+    match (uri.authority(), named) {
+        (Some(authority), _) if authority.as_str().contains('@') => Err(Refusal::HostMismatch),
+        (Some(authority), Some(host)) if !same_authority(authority, &host) => Err(Refusal::HostMismatch),
+        (Some(authority), _) => Ok(Some(authority.clone())),
+        (None, None) if head.version == Version::HTTP_10 => Ok(None),
+        (None, None) => Err(Refusal::Host),
+        (None, host) => Ok(host),
+    }
+}
+
+fn host_header(headers: &HeaderMap) -> Result<Option<Authority>, Refusal> {
+    let mut values = headers.get_all(header::HOST).into_iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err(Refusal::Host),
+        (Some(value), None) => {
+            let text = value.as_bytes();
+            if text.iter().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'@' | b'"' | b'\\')) {
+                return Err(Refusal::HostMismatch);
+            }
+            Authority::try_from(text).map(Some).map_err(|_| Refusal::HostMismatch)
+        }
+    }
+}
+
+fn same_authority(one: &Authority, other: &Authority) -> bool {
+    one.as_str().eq_ignore_ascii_case(other.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use http::Request;
+
+    fn verdict(uri: &str, version: Version, hosts: &[&str]) -> Result<Option<String>, Refusal> {
+        let mut request = Request::builder().uri(uri).version(version);
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        let limits = HeadLimits { fields: 3, bytes: 200 };
+        check(&request.body(()).unwrap().into_parts().0, limits).map(|host| host.map(|host| host.to_string()))
+    }
+
+    #[test]
+    fn one_host_and_no_contradiction() {
+        let (one, two) = (Version::HTTP_11, Version::HTTP_2);
+        assert_eq!(verdict("/", one, &["a:80"]), Ok(Some("a:80".to_owned())));
+        assert_eq!(verdict("/", one, &[]), Err(Refusal::Host));
+        assert_eq!(verdict("/", Version::HTTP_10, &[]), Ok(None));
+        assert_eq!(verdict("/", one, &["a", "a"]), Err(Refusal::Host));
+        assert_eq!(verdict("/", one, &["a b"]), Err(Refusal::HostMismatch));
+        assert_eq!(verdict("/", one, &["u@a"]), Err(Refusal::HostMismatch));
+        assert_eq!(verdict("/", one, &[""]), Err(Refusal::HostMismatch));
+        assert_eq!(verdict("http://a/", one, &["A"]), Ok(Some("a".to_owned())));
+        assert_eq!(verdict("http://a/", one, &["b"]), Err(Refusal::HostMismatch));
+        assert_eq!(verdict("https://a/", two, &[]), Ok(Some("a".to_owned())));
+        assert_eq!(verdict("https://a/", two, &["b"]), Err(Refusal::HostMismatch));
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        let long = format!("/{}", "a".repeat(MAX_TARGET));
+        assert_eq!(verdict(&long, Version::HTTP_11, &["a"]), Err(Refusal::TargetTooLong));
+        assert_eq!(verdict("/", Version::HTTP_11, &["a"; 4]), Err(Refusal::TooManyHeaders));
+        assert_eq!(verdict("/", Version::HTTP_11, &[&"a".repeat(300)]), Err(Refusal::HeadersTooLarge));
+    }
+}

@@ -1,0 +1,254 @@
+//! Answers that the proxy gives itself: what happened, on which side, and the request id to ask about it.
+//!
+//! Not here: why a request was blocked in detail. The reason is for the operator (audit, `score --explain`); telling
+//! an attacker which field gave them away would teach them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+
+use super::body::BodyError;
+use super::guard::Refusal;
+use super::headers::REQUEST_ID;
+use super::upstream::UpstreamError;
+use crate::runtime::RetryAfter;
+use crate::units::RequestId;
+
+/// `Retry-After` where no better figure is known.
+const RETRY_SECONDS: u64 = 2;
+
+/// Why the proxy answers instead of the upstream: one variant for each thing a client can meet.
+#[derive(Debug)]
+pub enum Interruption {
+    /// The head is ambiguous or too large.
+    Refused(Refusal),
+    /// No route matches host and path.
+    NoRoute,
+    /// The detector blocks it.
+    Blocked,
+    /// The inspection failed and the route fails closed.
+    NotInspected,
+    /// The client is over its rate.
+    RateLimited(RetryAfter),
+    /// The body could not be read or is too long.
+    Body(BodyError),
+    /// The upstream did not answer.
+    Upstream(UpstreamError),
+    /// A panic, or a state that should not be.
+    Internal,
+}
+
+/// Who has to do something about an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Proxy,
+    Upstream,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Proxy => "proxy",
+            Self::Upstream => "upstream",
+        })
+    }
+}
+
+/// One row of the table below.
+struct Text {
+    status: StatusCode,
+    /// Stable, for JSON, metrics and records.
+    error: &'static str,
+    side: Side,
+    message: &'static str,
+}
+
+impl Interruption {
+    /// The one place that maps a cause to an answer.
+    fn text(&self) -> Text {
+        use StatusCode as S;
+        let of = |status, error, side, message| Text { status, error, side, message };
+        match self {
+            Self::Refused(refusal) => {
+                of(refusal.status(), refusal.name(), Side::Client, "This request is malformed or too large.")
+            }
+            Self::NoRoute => of(S::NOT_FOUND, "no_route", Side::Client, "Nothing is served at this address."),
+            Self::Blocked => of(S::FORBIDDEN, "blocked", Side::Client, "This request was blocked because it does \
+                not look like an ordinary request to this site. If it was one, tell the site's operator the request id."),
+            Self::NotInspected => of(S::SERVICE_UNAVAILABLE, "not_inspected", Side::Proxy,
+                "This request could not be inspected. Please try again."),
+            Self::RateLimited(_) => of(S::TOO_MANY_REQUESTS, "rate_limited", Side::Client,
+                "Too many requests. Please wait before the next one."),
+            Self::Body(BodyError::TooLarge) => of(S::PAYLOAD_TOO_LARGE, "body_too_large", Side::Client,
+                "The body of this request is larger than accepted here."),
+            Self::Body(BodyError::Timeout) | Self::Upstream(UpstreamError::Client(BodyError::Timeout)) => {
+                of(S::REQUEST_TIMEOUT, "body_timeout", Side::Client, "The body of this request did not arrive in time.")
+            }
+            Self::Body(BodyError::Busy) => of(S::SERVICE_UNAVAILABLE, "overloaded", Side::Proxy,
+                "Too many large requests are being inspected. Please try again."),
+            Self::Body(BodyError::Broken) | Self::Upstream(UpstreamError::Client(_)) => {
+                of(S::BAD_REQUEST, "body_broken", Side::Client, "The body of this request broke off or is malformed.")
+            }
+            Self::Upstream(UpstreamError::Busy { .. }) => of(S::SERVICE_UNAVAILABLE, "upstream_busy", Side::Upstream,
+                "The application is busy. Please try again."),
+            Self::Upstream(UpstreamError::Connect(_)) => of(S::BAD_GATEWAY, "upstream_unreachable", Side::Upstream,
+                "The application cannot be reached."),
+            Self::Upstream(UpstreamError::Broken(_) | UpstreamError::UnwantedSwitch) => of(S::BAD_GATEWAY, "upstream_broken", Side::Upstream,
+                "The application gave no valid answer."),
+            Self::Upstream(UpstreamError::ConnectTimeout) => of(S::GATEWAY_TIMEOUT, "upstream_connect_timeout",
+                Side::Upstream, "The application cannot be reached in time."),
+            Self::Upstream(UpstreamError::ResponseTimeout) => of(S::GATEWAY_TIMEOUT, "upstream_response_timeout",
+                Side::Upstream, "The application did not answer in time."),
+            Self::Internal => of(S::INTERNAL_SERVER_ERROR, "internal", Side::Proxy, "This proxy failed on the request."),
+        }
+    }
+
+    /// A short stable name for metrics and records.
+    pub fn name(&self) -> &'static str {
+        self.text().error
+    }
+
+    /// The status that the client sees.
+    pub fn status(&self) -> StatusCode {
+        self.text().status
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited(RetryAfter(seconds)) => Some(*seconds),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SECONDS),
+            _ => None,
+        }
+    }
+
+    /// Whether what follows on the connection may be anything.
+    fn closes(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::Framing(_)))
+    }
+}
+
+/// What a client can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A page.
+    Html,
+    /// An object.
+    Json,
+}
+
+impl Format {
+    /// JSON for clients that ask for it and not for HTML, as scripts and applications do; pages for all others.
+    pub fn accepted(headers: &HeaderMap) -> Self {
+        let mut json = false;
+        for line in headers.get_all(header::ACCEPT) {
+            let line = line.as_bytes().to_ascii_lowercase();
+            for kind in line.split(|byte| *byte == b',') {
+                let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+                match kind {
+                    b"text/html" | b"application/xhtml+xml" => return Self::Html,
+                    b"application/json" => json = true,
+                    _ if kind.ends_with(b"+json") => json = true,
+                    _ => {}
+                }
+            }
+        }
+        if json { Self::Json } else { Self::Html }
+    }
+}
+
+/// The answer to an interrupted request.
+pub fn respond(why: &Interruption, format: Format, id: &RequestId) -> Response<Bytes> {
+    let text = why.text();
+    let (content_type, body) = match format {
+        Format::Html => ("text/html; charset=utf-8", html(&text, id)),
+        Format::Json => ("application/json", json(&text, id)),
+    };
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = text.status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REQUEST_ID, id_value(id));
+    if let Some(seconds) = why.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if text.status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    if why.closes() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The id as a header value.
+pub fn id_value(id: &RequestId) -> HeaderValue {
+    // Its characters are plain ASCII by construction; an empty value would only lose the id.
+    HeaderValue::from_str(id.as_str()).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+fn html(text: &Text, id: &RequestId) -> String {
+    let title = text.status.canonical_reason().unwrap_or("Error");
+    let code = text.status.as_u16();
+    let side = text.side;
+    let message = text.message;
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"robots\" content=\"noindex\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{code} {title}</title></head>\n\
+         <body style=\"font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:10vh auto;padding:0 1rem\">\n\
+         <h1>{code} {title}</h1>\n<p>{message}</p>\n\
+         <p>Request id: <code>{id}</code><br><small>Side: {side}</small></p>\n</body></html>\n"
+    )
+}
+
+fn json(text: &Text, id: &RequestId) -> String {
+    let object = serde_json::json!({
+        "status": text.status.as_u16(),
+        "error": text.error,
+        "side": text.side.to_string(),
+        "message": text.message,
+        "request_id": id.as_str(),
+    });
+    format!("{object}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn accepted(value: &'static str) -> Format {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(value));
+        Format::accepted(&headers)
+    }
+
+    #[test]
+    fn json_only_for_those_who_do_not_read_html() {
+        assert_eq!(accepted("application/json, text/plain, */*"), Format::Json);
+        assert_eq!(accepted("application/problem+json"), Format::Json);
+        assert_eq!(accepted("text/html,application/json;q=0.9"), Format::Html);
+        assert_eq!(accepted("*/*"), Format::Html);
+        assert_eq!(Format::accepted(&HeaderMap::new()), Format::Html);
+    }
+
+    #[test]
+    fn answers_carry_the_id_and_say_which_side_failed() {
+        let id = RequestId::received(b"abc-1").unwrap();
+        let timeout = Interruption::Upstream(UpstreamError::ResponseTimeout);
+        let response = respond(&timeout, Format::Json, &id);
+        assert_eq!(response.status(), 504);
+        assert_eq!(response.headers()["x-request-id"], "abc-1");
+        let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(body["side"], "upstream");
+        assert_eq!(body["request_id"], "abc-1");
+        let limited = respond(&Interruption::RateLimited(RetryAfter(7)), Format::Html, &id);
+        assert_eq!(limited.headers()["retry-after"], "7");
+        assert!(std::str::from_utf8(limited.body()).unwrap().contains("abc-1"));
+    }
+}

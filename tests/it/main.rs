@@ -1,0 +1,27 @@
+//! Integration tests of the data plane: the real binary, real sockets, a real origin. One binary, because every
+//! further one links the whole proxy again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_debug_implementations,
+    unreachable_pub
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod bodies;
+mod cli;
+mod guards;
+mod headers;
+mod hostile;
+mod http;
+mod memory;
+mod policy;
+mod reload;
+mod streams;
+mod upstreams;

@@ -1,0 +1,215 @@
+//! The binary under test, as a process on free ports with its own folder.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use super::{bundle, eventually};
+
+/// A configuration in the making.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    origin: SocketAddr,
+    /// YAML of the listener besides its address, such as `, http2: false`.
+    pub listener: String,
+    /// YAML after the upstream's address.
+    pub upstream: String,
+    /// YAML of the `model` section, or `None` for the tiny bundle.
+    pub model: Option<String>,
+    /// Policy of the route `all`: keys in flow style.
+    pub route: String,
+    /// Further routes, before `all`, each a YAML flow mapping.
+    pub routes: Vec<String>,
+    /// Further top-level sections.
+    pub sections: String,
+    pub workers: usize,
+}
+
+/// Scores and records, never blocks: no score reaches 99.
+pub const LENIENT: &str = "mode: enforce, budgets: {flag: {score: 98}, block: {score: 99}}";
+/// Blocks every request that is scored: every score reaches 0.
+pub const STRICT: &str = "mode: enforce, budgets: {flag: {score: 0}, block: {score: 0}}";
+/// Without a model, and able to start without one.
+pub const NO_MODEL: &str = "{required: false}";
+
+impl Setup {
+    pub fn new(origin: SocketAddr) -> Self {
+        Self {
+            origin,
+            listener: String::new(),
+            upstream: String::new(),
+            model: None,
+            route: LENIENT.to_owned(),
+            routes: Vec::new(),
+            sections: String::new(),
+            workers: 2,
+        }
+    }
+
+    pub fn route(mut self, policy: &str) -> Self {
+        self.route = policy.to_owned();
+        self
+    }
+
+    pub fn section(mut self, yaml: &str) -> Self {
+        self.sections.push_str(yaml);
+        self.sections.push('\n');
+        self
+    }
+
+    /// The file's text, for a folder that holds the bundle in `bundle/`.
+    pub fn yaml(&self) -> String {
+        let mut yaml = String::new();
+        let model = self.model.as_deref().unwrap_or("{bundle: bundle, watch: false}");
+        let _ = writeln!(yaml, "listen: [{{address: \"127.0.0.1:0\"{}}}]", self.listener);
+        let _ = writeln!(yaml, "admin: {{address: \"127.0.0.2:0\"}}");
+        let _ = writeln!(yaml, "workers: {}", self.workers);
+        let _ = writeln!(yaml, "model: {model}");
+        let _ = writeln!(yaml, "upstreams: [{{name: app, address: \"{}\"{}}}]", self.origin, self.upstream);
+        let _ = writeln!(yaml, "routes:");
+        for route in &self.routes {
+            let _ = writeln!(yaml, "  - {route}");
+        }
+        let _ = writeln!(yaml, "  - {{id: all, path: /, upstream: app, {}}}", self.route);
+        let _ = writeln!(yaml, "audit: {{output: audit.jsonl, verdicts: all}}");
+        let _ = writeln!(yaml, "log: {{level: info, format: json}}");
+        yaml.push_str(&self.sections);
+        yaml
+    }
+
+    /// Starts it and waits until it serves.
+    pub async fn start(&self) -> Weir {
+        let folder = tempfile::tempdir().unwrap();
+        if self.model.is_none() {
+            bundle::publish(&folder.path().join("bundle"));
+        }
+        let file = folder.path().join("weir.yaml");
+        std::fs::write(&file, self.yaml()).unwrap();
+        Weir::run(folder, &file).await
+    }
+}
+
+/// A running process.
+pub struct Weir {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    folder: tempfile::TempDir,
+    /// Where clients connect.
+    pub address: SocketAddr,
+    /// The admin listener.
+    pub admin: SocketAddr,
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("log of weir:\n{}", self.log.lock().unwrap().join("\n"));
+        }
+    }
+}
+
+/// The command of the binary, with the environment that could influence it removed.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+impl Weir {
+    async fn run(folder: tempfile::TempDir, file: &Path) -> Self {
+        let mut child = command()
+            .args(["run", "--config"])
+            .arg(file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let lines = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut weir = Self { child, log, folder, address: nowhere, admin: nowhere };
+        (weir.address, weir.admin) = eventually("weir to listen", || {
+            if let Ok(Some(status)) = weir.child.try_wait() {
+                panic!("weir ended with {status}");
+            }
+            Some((weir.announced("listening")?, weir.announced("admin listening")?))
+        })
+        .await;
+        weir
+    }
+
+    /// The address in the log line that announces a listener.
+    fn announced(&self, message: &str) -> Option<SocketAddr> {
+        self.log().iter().find_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let fields = &line["fields"];
+            (fields["message"] == message).then(|| fields["address"].as_str()?.parse().ok()).flatten()
+        })
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Decision records so far.
+    pub fn records(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The decision record of a request.
+    pub async fn record(&self, id: &str) -> Value {
+        eventually("a decision record", || {
+            self.records().into_iter().find(|record| record["request_id"] == id)
+        })
+        .await
+    }
+
+    /// Replaces the configuration file, atomically as editors and deployments do.
+    pub fn rewrite(&self, yaml: &str) {
+        let file = self.folder.path().join("weir.yaml");
+        let next = self.folder.path().join("weir.yaml.next");
+        std::fs::write(&next, yaml).unwrap();
+        std::fs::rename(next, file).unwrap();
+    }
+
+    /// Sends a signal by name, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        eventually("weir to end", || self.child.try_wait().unwrap()).await
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
