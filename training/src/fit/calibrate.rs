@@ -1,0 +1,145 @@
+//! Held-out errors to a calibration: per location, per detector and, with two detectors, combined.
+//!
+//! Must not be here: the fits themselves (`weir_scoring::calibration`), so that serving and training share them.
+
+use std::collections::HashSet;
+
+use weir_scoring::calibration::{
+    Calibration, CalibrationError, LocationScales, Tail, smallest_budget,
+};
+
+use super::corpus::{Corpus, row_set};
+
+/// Distinct held-out requests below which a base's own field calibration says more than a new one.
+pub const LEAST_REQUESTS: usize = 500;
+
+/// Errors of everything, by row and by request.
+#[derive(Debug, Clone, Copy)]
+pub struct Errors<'a> {
+    /// Field error of each distinct row.
+    pub rows: &'a [f32],
+    /// Request error of each request, where there is a request detector.
+    pub requests: Option<&'a [f32]>,
+}
+
+/// A calibration and how far it can be trusted.
+#[derive(Debug, Clone)]
+pub struct Calibrated {
+    /// What goes into the manifest.
+    pub calibration: Calibration,
+    /// Distinct held-out requests it rests on.
+    pub samples: u64,
+    /// The smallest budget they support.
+    pub smallest_budget: f64,
+}
+
+/// Calibrates on the held-out requests. `kept` is the field calibration of an unchanged or barely changed base, used
+/// when the field network was not trained, or when the held-out part is too small to judge.
+///
+/// # Errors
+/// When there are too few held-out requests.
+pub fn calibrate(
+    corpus: &Corpus,
+    held_out: &[bool],
+    errors: Errors<'_>,
+    kept: Option<&Calibration>,
+) -> Result<Calibrated, CalibrationError> {
+    let held: Vec<usize> = (0..corpus.requests.len())
+        .filter(|&i| held_out.get(i) == Some(&true))
+        .collect();
+    let distinct = distinct(corpus, &held);
+    let (locations, field) = match kept {
+        Some(kept) => (kept.locations.clone(), kept.field.clone()),
+        None => fit_field(corpus, held_out, &distinct, errors.rows)?,
+    };
+    let samples = match kept {
+        Some(kept) => kept.field.samples(),
+        None => distinct.len() as u64,
+    };
+    let mut calibration = Calibration {
+        locations,
+        field,
+        request: None,
+        combined: None,
+    };
+    let mut trusted = samples;
+    if let Some(request_errors) = errors.requests {
+        let request: Vec<f32> = held
+            .iter()
+            .filter_map(|&i| request_errors.get(i).copied())
+            .collect();
+        let tail = Tail::fit(&request)?;
+        let combined: Vec<f32> = held
+            .iter()
+            .zip(&request)
+            .map(|(&i, &error)| {
+                let field =
+                    calibration
+                        .field
+                        .score(value(corpus, &calibration.locations, i, errors.rows));
+                field.max(tail.score(error)).value()
+            })
+            .collect();
+        calibration.combined = Some(Tail::fit(&combined)?);
+        calibration.request = Some(tail);
+        trusted = trusted.min(combined.len() as u64);
+    }
+    Ok(Calibrated {
+        calibration,
+        samples: trusted,
+        smallest_budget: smallest_budget(trusted),
+    })
+}
+
+/// How many distinct requests are held out.
+#[must_use]
+pub fn distinct_held_out(corpus: &Corpus, held_out: &[bool]) -> usize {
+    let held: Vec<usize> = (0..corpus.requests.len())
+        .filter(|&i| held_out.get(i) == Some(&true))
+        .collect();
+    distinct(corpus, &held).len()
+}
+
+fn fit_field(
+    corpus: &Corpus,
+    held_out: &[bool],
+    distinct: &[usize],
+    errors: &[f32],
+) -> Result<(LocationScales, Tail), CalibrationError> {
+    let rows = corpus.rows_of(|request| held_out.get(request) == Some(&true));
+    let locations = LocationScales::fit(rows.iter().filter_map(|&row| {
+        let facts = corpus.facts.get(row as usize)?;
+        Some((facts.location, *errors.get(row as usize)?, 1.0))
+    }))?;
+    let values: Vec<f32> = distinct
+        .iter()
+        .map(|&request| value(corpus, &locations, request, errors))
+        .collect();
+    Ok((locations, Tail::fit(&values)?))
+}
+
+/// Requests that differ in at least one row.
+fn distinct(corpus: &Corpus, requests: &[usize]) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    let is_new = |request: &usize| {
+        corpus
+            .requests
+            .get(*request)
+            .is_some_and(|rows| seen.insert(row_set(rows)))
+    };
+    requests.iter().copied().filter(is_new).collect()
+}
+
+/// The field detector's value of a request: its largest scaled row error.
+fn value(corpus: &Corpus, locations: &LocationScales, request: usize, errors: &[f32]) -> f32 {
+    let rows = corpus
+        .requests
+        .get(request)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let scaled = rows.iter().filter_map(|&row| {
+        let facts = corpus.facts.get(row as usize)?;
+        Some(locations.scaled(facts.location, *errors.get(row as usize)?))
+    });
+    scaled.fold(0.0, f32::max)
+}

@@ -1,0 +1,290 @@
+//! The field detector of a bundle: trained, tuned from a base or taken from it unchanged.
+//!
+//! Must not be here: calibration of its errors and the bundle's files.
+
+use anyhow::Context;
+use ndarray::{Array1, Array2, Axis};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use weir_features::{Extractor, FIELD_WIDTH};
+
+use super::corpus::Corpus;
+use super::{FitOptions, contamination};
+use crate::data::{Exposure, LabelledRequest};
+use crate::export::{field_model, read_field};
+use crate::exposure::ExposureRows;
+use crate::network::Weights;
+use crate::progress::{Progress, Stop};
+use crate::train::{
+    FieldOptions, FieldStart, Standardisation, errors, residual_sigma, train_field,
+};
+
+/// Least deviation of a residual: below it a feature that always reconstructs perfectly would shout.
+const SIGMA_FLOOR: f32 = 0.1;
+
+/// Rows a network is trained on at most; of more, an even sample is taken.
+const MOST_ROWS: usize = 300_000;
+
+/// One in this many exposure rows validates instead of training.
+const VALIDATION_SHARE: usize = 10;
+
+/// A field network with everything that makes an error out of a raw row.
+#[derive(Debug, Clone)]
+pub struct FieldDetector {
+    /// The network.
+    pub weights: Weights,
+    /// What its inputs go through.
+    pub scaling: Standardisation,
+    /// What its residuals are divided by: ones for the plain error.
+    pub sigma: Array1<f32>,
+}
+
+/// The detector and what happened while it was made.
+#[derive(Debug)]
+pub struct FieldOutcome {
+    /// The detector.
+    pub detector: FieldDetector,
+    /// Exposure rows used, those of the validation part included.
+    pub exposure_rows: usize,
+    /// Rows that training saw.
+    pub training_rows: usize,
+    /// Rows dropped for their error.
+    pub trimmed: usize,
+    /// Rows set aside as code-like.
+    pub quarantined: Vec<u32>,
+    /// How well held-out normal rows and exposure rows separate, by plain and by normalised error.
+    pub separation: Option<[f64; 2]>,
+}
+
+impl FieldDetector {
+    /// The detector of a field model that `weir-train` exported.
+    ///
+    /// # Errors
+    /// When the file is something else.
+    pub fn from_model(bytes: &[u8]) -> anyhow::Result<Self> {
+        let (weights, scaling, sigma) = read_field(bytes)?;
+        anyhow::ensure!(
+            scaling.mean.len() == FIELD_WIDTH,
+            "the base's rows have {} features, this weir-train makes {FIELD_WIDTH}; train without --base",
+            scaling.mean.len()
+        );
+        Ok(Self {
+            weights,
+            scaling,
+            sigma,
+        })
+    }
+
+    /// True when residuals are normalised.
+    #[must_use]
+    pub fn normalised(&self) -> bool {
+        self.sigma.iter().any(|&sigma| (sigma - 1.0).abs() > 1e-5)
+    }
+
+    /// The ONNX file.
+    #[must_use]
+    pub fn model(&self) -> Vec<u8> {
+        field_model(
+            &self.weights,
+            &self.scaling,
+            &self.sigma,
+            &weir_features::schema::fingerprint(),
+        )
+    }
+
+    /// The error of each raw row, as the exported graph computes it.
+    #[must_use]
+    pub fn errors(&self, mut rows: Array2<f32>) -> Vec<f32> {
+        self.scaling.apply(&mut rows);
+        errors(&self.weights, rows.view(), Some(&self.sigma))
+    }
+}
+
+/// Everything training looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldData<'a> {
+    /// All requests.
+    pub requests: &'a [LabelledRequest],
+    /// Their rows.
+    pub corpus: &'a Corpus,
+    /// Which requests are held out.
+    pub held_out: &'a [bool],
+    /// Attack samples, possibly none.
+    pub exposure: Option<&'a Exposure>,
+}
+
+/// Trains the detector, from `base` where there is one.
+///
+/// # Errors
+/// When stopped, or when exposure rows cannot be made.
+pub fn train(
+    data: &FieldData<'_>,
+    base: Option<&FieldDetector>,
+    options: &FitOptions,
+    progress: Progress,
+    stop: &Stop,
+) -> anyhow::Result<FieldOutcome> {
+    let held_out = |request: usize| data.held_out.get(request).copied().unwrap_or(false);
+    let candidates = data.corpus.rows_of(|request| !held_out(request));
+    let quarantined = contamination::quarantine(data.corpus, &candidates);
+    let rows = thin(
+        candidates
+            .into_iter()
+            .filter(|row| quarantined.binary_search(row).is_err())
+            .collect(),
+    );
+    anyhow::ensure!(
+        !rows.is_empty(),
+        "no rows to train on: give more normal requests"
+    );
+    let exposure = exposure_rows(data, rows.len(), options, progress)?;
+    let mut normal = data.corpus.select(&rows);
+    normal.append(Axis(0), exposure.benign.view())?;
+    let start = base.map(|base| FieldStart {
+        weights: base.weights.clone(),
+        scaling: base.scaling.clone(),
+    });
+    let settings: &FieldOptions = &options.field;
+    let trained = train_field(
+        normal.view(),
+        exposure.training.view(),
+        start.as_ref(),
+        settings,
+        options.seed,
+        progress,
+        stop,
+    )?;
+    let held_rows = data.corpus.select(&thin(data.corpus.rows_of(held_out)));
+    let mut scaled = held_rows.clone();
+    trained.scaling.apply(&mut scaled);
+    let sigma = residual_sigma(&trained.weights, scaled.view(), SIGMA_FLOOR);
+    let plain = FieldDetector {
+        weights: trained.weights,
+        scaling: trained.scaling,
+        sigma: Array1::ones(FIELD_WIDTH),
+    };
+    let normalised = FieldDetector {
+        sigma,
+        ..plain.clone()
+    };
+    let (detector, separation) = choose(plain, normalised, &held_rows, &exposure.validation);
+    Ok(FieldOutcome {
+        detector,
+        exposure_rows: exposure.training.nrows() + exposure.validation.nrows(),
+        training_rows: rows.len(),
+        trimmed: trained.trimmed.len(),
+        quarantined,
+        separation,
+    })
+}
+
+/// Without exposure the normalised error is the measured best; with it, whichever separates a validation part better.
+fn choose(
+    plain: FieldDetector,
+    normalised: FieldDetector,
+    normal: &Array2<f32>,
+    attacks: &Array2<f32>,
+) -> (FieldDetector, Option<[f64; 2]>) {
+    if attacks.nrows() == 0 {
+        return (normalised, None);
+    }
+    let separation = |detector: &FieldDetector| {
+        area_under_curve(
+            &detector.errors(normal.clone()),
+            &detector.errors(attacks.clone()),
+        )
+    };
+    let areas = [separation(&plain), separation(&normalised)];
+    (
+        if areas[1] > areas[0] {
+            normalised
+        } else {
+            plain
+        },
+        Some(areas),
+    )
+}
+
+/// Probability that an attack row has the larger error (ties count half).
+#[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^52")]
+fn area_under_curve(normal: &[f32], attacks: &[f32]) -> f64 {
+    let mut all: Vec<(f32, bool)> = normal.iter().map(|&e| (e, false)).collect();
+    all.extend(attacks.iter().map(|&e| (e, true)));
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut below, mut area) = (0.0, 0.0);
+    for ties in all.chunk_by(|a, b| a.0 == b.0) {
+        let attacks = ties.iter().filter(|(_, attack)| *attack).count() as f64;
+        let normal = ties.len() as f64 - attacks;
+        area += attacks * (below + normal / 2.0);
+        below += normal;
+    }
+    area / (normal.len() as f64 * attacks.len() as f64).max(1.0)
+}
+
+/// Rows that are no site's own.
+struct Exposed {
+    /// Attacks to train on.
+    training: Array2<f32>,
+    /// Attacks to choose the kind of error by.
+    validation: Array2<f32>,
+    /// Look-alikes of attacks, which are normal rows.
+    benign: Array2<f32>,
+}
+
+/// Training and validation rows of attacks, and their look-alikes.
+fn exposure_rows(
+    data: &FieldData<'_>,
+    normal_rows: usize,
+    options: &FitOptions,
+    progress: Progress,
+) -> anyhow::Result<Exposed> {
+    let none = || Array2::zeros((0, FIELD_WIDTH));
+    let Some(exposure) = data.exposure else {
+        return Ok(Exposed {
+            training: none(),
+            validation: none(),
+            benign: none(),
+        });
+    };
+    let training = data
+        .requests
+        .iter()
+        .zip(data.held_out)
+        .filter(|(_, held)| !**held);
+    let requests: Vec<_> = training.map(|(request, _)| &request.request).collect();
+    let wanted = options
+        .exposure_rows
+        .unwrap_or_else(|| normal_rows.clamp(20_000, 200_000));
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed ^ 0xa77a_c450);
+    let stage = progress.stage("exposure", 0);
+    let made = ExposureRows::generate(&requests, exposure, Extractor::shared(), &mut rng, wanted)
+        .context("cannot make exposure rows")?;
+    stage.finish(&format!("{} rows", made.rows.nrows()));
+    let validates = |row: usize| row.is_multiple_of(VALIDATION_SHARE);
+    let pick = |validation: bool| -> Vec<usize> {
+        (0..made.rows.nrows())
+            .filter(|&row| validates(row) == validation)
+            .collect()
+    };
+    let select = |rows: Vec<usize>| made.rows.select(Axis(0), &rows);
+    Ok(Exposed {
+        training: select(pick(false)),
+        validation: select(pick(true)),
+        benign: made.benign,
+    })
+}
+
+/// At most [`MOST_ROWS`], evenly spread.
+fn thin(rows: Vec<u32>) -> Vec<u32> {
+    let step = rows.len().div_ceil(MOST_ROWS).max(1);
+    rows.into_iter().step_by(step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_area_counts_ties_half() {
+        let area = super::area_under_curve(&[1.0, 2.0], &[2.0, 3.0]);
+        assert!((area - 0.875).abs() < 1e-9);
+    }
+}

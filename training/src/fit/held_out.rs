@@ -1,0 +1,108 @@
+//! Which requests training never sees, so that calibration can be believed.
+//!
+//! Must not be here: evaluation splits (`weir-train split`), which leave data out of `fit` altogether.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use crate::data::LabelledRequest;
+use crate::data::split::registrable_domain;
+
+/// Sites from which on whole sites are held out: such a model will serve sites it has not seen.
+const MANY_SITES: usize = 40;
+
+/// One in this many sites is held out.
+const SITE_SHARE: u8 = 7;
+
+/// One in this many requests is held out when the data is split by time.
+const TIME_SHARE: usize = 5;
+
+/// How the held-out part is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum HeldOut {
+    /// By site when there are at least 40 sites, by time otherwise
+    Auto,
+    /// The last fifth: what the model will meet is later traffic of the same sites
+    Time,
+    /// One site in seven: what the model will meet is other sites
+    Site,
+}
+
+impl HeldOut {
+    /// The choice that `Auto` stands for.
+    #[must_use]
+    pub fn resolve(self, requests: &[LabelledRequest]) -> Self {
+        match self {
+            Self::Auto => {
+                let sites: BTreeSet<String> = requests.iter().map(site).collect();
+                if sites.len() >= MANY_SITES {
+                    Self::Site
+                } else {
+                    Self::Time
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// For each request whether it is held out. At least one is, and at least one is not, from two requests on.
+    #[must_use]
+    pub fn choose(self, requests: &[LabelledRequest]) -> Vec<bool> {
+        let chosen = match self.resolve(requests) {
+            Self::Site => requests
+                .iter()
+                .map(|request| is_held_out_site(&site(request)))
+                .collect(),
+            Self::Time | Self::Auto => latest(requests),
+        };
+        let held = chosen.iter().filter(|held| **held).count();
+        if held == 0 || held == requests.len() {
+            latest(requests)
+        } else {
+            chosen
+        }
+    }
+}
+
+fn latest(requests: &[LabelledRequest]) -> Vec<bool> {
+    let mut order = in_time(requests);
+    let cut = requests.len()
+        - requests
+            .len()
+            .div_ceil(TIME_SHARE)
+            .min(requests.len().saturating_sub(1));
+    let mut held = vec![false; requests.len()];
+    for index in order.drain(cut..) {
+        if let Some(held) = held.get_mut(index) {
+            *held = true;
+        }
+    }
+    held
+}
+
+/// Indices in time order; without times the order of the files stands.
+#[must_use]
+pub(super) fn in_time(requests: &[LabelledRequest]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..requests.len()).collect();
+    if requests.iter().all(|request| request.time.is_some()) {
+        let time = |&index: &usize| {
+            let request = requests.get(index);
+            request.and_then(|request| request.time).unwrap_or(0.0)
+        };
+        order.sort_by(|a, b| time(a).total_cmp(&time(b)));
+    }
+    order
+}
+
+fn site(request: &LabelledRequest) -> String {
+    let host = request.request.host().unwrap_or_default();
+    registrable_domain(&String::from_utf8_lossy(host))
+}
+
+/// The second byte of the hash: `weir-train split` uses the first, and the two choices must not coincide.
+fn is_held_out_site(site: &str) -> bool {
+    Sha256::digest(site.as_bytes())
+        .get(1)
+        .is_some_and(|byte| byte % SITE_SHARE == 0)
+}

@@ -1,0 +1,64 @@
+//! The training loops: batches in, frozen weights out.
+//!
+//! Must not be here: files, requests or calibration. A loop sees matrices and a seed.
+
+mod field;
+mod request;
+mod scaling;
+
+pub use field::{FieldOptions, FieldStart, FieldTraining, train_field};
+pub use request::{RequestOptions, RequestTraining, train_request};
+pub use scaling::{CLIP, Range, Standardisation};
+
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+
+use crate::network::Weights;
+
+/// Rows a forward pass outside training takes at once: bounds the memory of the activations.
+const FORWARD_ROWS: usize = 4096;
+
+/// Rows that are enough to know the deviation of a residual.
+const SIGMA_ROWS: usize = 50_000;
+
+/// Mean squared reconstruction error of each row, and with `sigma` the residual-normalised one.
+#[must_use]
+pub fn errors(
+    weights: &Weights,
+    rows: ArrayView2<'_, f32>,
+    sigma: Option<&Array1<f32>>,
+) -> Vec<f32> {
+    let mut errors = Vec::with_capacity(rows.nrows());
+    for chunk in rows.axis_chunks_iter(Axis(0), FORWARD_ROWS) {
+        let mut residuals = residuals(weights, chunk);
+        if let Some(sigma) = sigma {
+            residuals /= &sigma.view().insert_axis(Axis(0));
+        }
+        residuals.mapv_inplace(|r| r * r);
+        errors.extend(residuals.mean_axis(Axis(1)).into_iter().flatten());
+    }
+    errors
+}
+
+/// Deviation of the residuals of each feature over rows (at most 50,000 of them), at least `floor`.
+#[must_use]
+pub fn residual_sigma(weights: &Weights, rows: ArrayView2<'_, f32>, floor: f32) -> Array1<f32> {
+    let (rows, _) = rows.split_at(Axis(0), rows.nrows().min(SIGMA_ROWS));
+    let mut sum = Array1::<f64>::zeros(rows.ncols());
+    for chunk in rows.axis_chunks_iter(Axis(0), FORWARD_ROWS) {
+        let squares = residuals(weights, chunk).mapv(|r| f64::from(r) * f64::from(r));
+        sum += &squares.sum_axis(Axis(0));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^52")]
+    let count = rows.nrows().max(1) as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "weights and residuals are f32 throughout"
+    )]
+    sum.mapv(|s| ((s / count).sqrt() as f32).max(floor))
+}
+
+fn residuals(weights: &Weights, rows: ArrayView2<'_, f32>) -> Array2<f32> {
+    let mut output = weights.forward(rows);
+    output -= &rows;
+    output
+}

@@ -1,0 +1,396 @@
+//! Training of the field autoencoder: reconstruction of normal rows, outlier exposure through hinges on the log error.
+//!
+//! Must not be here: how exposure rows are made (see `exposure`) and what an error means to an operator (calibration).
+
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::activation::softplus;
+use burn::tensor::{Device, Tensor, TensorData};
+use ndarray::{Array2, ArrayView2};
+use rand::seq::SliceRandom;
+use rand::{Rng, RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Standardisation, errors};
+use crate::network::{FieldAutoencoder, Weights, floats};
+use crate::progress::{Progress, Stop, Stopped};
+
+/// Keeps the logarithm of a perfect reconstruction finite.
+const LOG_FLOOR: f64 = 1e-3;
+
+/// Few rows need more than the chosen epochs: training takes at least this many steps, in at most ten times the epochs.
+const LEAST_STEPS: usize = 1500;
+
+/// Settings of [`train_field`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldOptions {
+    /// Hidden sizes down to the bottleneck.
+    pub hidden: Vec<usize>,
+    /// Passes over the normal rows.
+    pub epochs: usize,
+    /// Normal rows a step; as many exposure rows join them.
+    pub batch: usize,
+    /// Learning rate at the start of the cosine schedule.
+    pub rate: f64,
+    /// Share of inputs dropped.
+    pub dropout: f64,
+    /// Log error above which exposure rows are pushed.
+    pub margin: f64,
+    /// Weight of the exposure hinges.
+    pub lambda: f64,
+    /// Share of normal rows with the highest errors that is dropped after a warm-up.
+    pub trim: f64,
+}
+
+impl Default for FieldOptions {
+    fn default() -> Self {
+        Self {
+            hidden: vec![128, 32],
+            epochs: 15,
+            batch: 256,
+            rate: 1e-3,
+            dropout: 0.15,
+            margin: 3.0,
+            lambda: 1.0,
+            trim: 0.002,
+        }
+    }
+}
+
+/// Where training starts when a base bundle is tuned: its weights, seen through its own standardisation.
+#[derive(Debug, Clone)]
+pub struct FieldStart {
+    /// The network of the base.
+    pub weights: Weights,
+    /// The base's standardisation stays, or its weights would mean something else.
+    pub scaling: Standardisation,
+}
+
+/// What training produced.
+#[derive(Debug, Clone)]
+pub struct FieldTraining {
+    /// The network.
+    pub weights: Weights,
+    /// How its inputs are standardised.
+    pub scaling: Standardisation,
+    /// Indices of normal rows that trimming removed.
+    pub trimmed: Vec<usize>,
+    /// Mean loss of each epoch.
+    pub losses: Vec<f64>,
+}
+
+struct Run<'a> {
+    options: &'a FieldOptions,
+    normal: Array2<f32>,
+    exposure: Array2<f32>,
+    rng: ChaCha8Rng,
+    device: Device,
+}
+
+/// Trains on raw `normal` rows and, where there are any, raw `exposure` rows.
+///
+/// # Errors
+/// [`Stopped`] when `stop` was raised.
+pub fn train_field(
+    normal: ArrayView2<'_, f32>,
+    exposure: ArrayView2<'_, f32>,
+    start: Option<&FieldStart>,
+    options: &FieldOptions,
+    seed: u64,
+    progress: Progress,
+    stop: &Stop,
+) -> Result<FieldTraining, Stopped> {
+    let scaling = start.map_or_else(
+        || Standardisation::fit(normal),
+        |start| start.scaling.clone(),
+    );
+    let standardised = |rows: ArrayView2<'_, f32>| {
+        let mut rows = rows.to_owned();
+        scaling.apply(&mut rows);
+        rows
+    };
+    let device = Device::flex().autodiff();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let model = match start {
+        Some(start) => FieldAutoencoder::from_weights(&start.weights, &device),
+        None => FieldAutoencoder::new(normal.ncols(), &options.hidden, &mut rng, &device),
+    };
+    let run = Run {
+        options,
+        normal: standardised(normal),
+        exposure: standardised(exposure),
+        rng,
+        device,
+    };
+    let (weights, trimmed, losses) = run.train(model, progress, stop)?;
+    Ok(FieldTraining {
+        weights,
+        scaling,
+        trimmed,
+        losses,
+    })
+}
+
+impl Run<'_> {
+    fn train(
+        mut self,
+        mut model: FieldAutoencoder,
+        progress: Progress,
+        stop: &Stop,
+    ) -> Result<(Weights, Vec<usize>, Vec<f64>), Stopped> {
+        let rows = self.normal.nrows();
+        let mut order: Vec<usize> = (0..rows).collect();
+        let mut trimmed = Vec::new();
+        let mut losses = Vec::new();
+        let steps_an_epoch = rows.div_ceil(self.options.batch).max(1);
+        let epochs = self.options.epochs.max(
+            LEAST_STEPS
+                .div_ceil(steps_an_epoch)
+                .min(self.options.epochs.saturating_mul(10)),
+        );
+        let warm_up = (epochs / 4).max(1);
+        let mut schedule = Cosine::new(self.options.rate, epochs * steps_an_epoch);
+        let mut optimizer: ModuleOptimizer = AdamWConfig::new().with_weight_decay(1e-4).init();
+        let mut stage = progress.stage("field", (epochs * rows) as u64);
+        for epoch in 0..epochs {
+            if epoch == warm_up {
+                trimmed = self.trim(&model.freeze_weights(), &mut order);
+            }
+            order.shuffle(&mut self.rng);
+            let mut sum = 0.0;
+            let mut steps = 0u32;
+            for batch in order.chunks(self.options.batch) {
+                stop.check()?;
+                let loss = self.loss(&model, batch);
+                let value = floats(loss.clone().into_data())
+                    .first()
+                    .copied()
+                    .unwrap_or(f32::NAN);
+                let gradients = GradientsParams::from_grads(loss.backward(), &model);
+                model = optimizer.step(schedule.next_rate(), model, gradients);
+                sum += f64::from(value);
+                steps += 1;
+                stage.loss(sum / f64::from(steps));
+                stage.advance(batch.len());
+            }
+            losses.push(sum / f64::from(steps.max(1)));
+        }
+        let first = losses.first().copied().unwrap_or(f64::NAN);
+        let last = losses.last().copied().unwrap_or(f64::NAN);
+        stage.finish(&format!(
+            "{epochs} epochs of {rows} rows, loss {first:.4} to {last:.4}"
+        ));
+        Ok((model.valid().freeze_weights(), trimmed, losses))
+    }
+
+    fn loss(&mut self, model: &FieldAutoencoder, batch: &[usize]) -> Tensor<1> {
+        let exposed = if self.exposure.nrows() == 0 {
+            0
+        } else {
+            batch.len()
+        };
+        let width = self.normal.ncols();
+        let mut target = Vec::with_capacity((batch.len() + exposed) * width);
+        for &row in batch {
+            target.extend(self.normal.row(row));
+        }
+        for _ in 0..exposed {
+            let row = self.rng.random_range(0..self.exposure.nrows());
+            target.extend(self.exposure.row(row));
+        }
+        let shape = [batch.len() + exposed, width];
+        let input = Tensor::<2>::from_data(
+            TensorData::new(self.drop_inputs(&target), shape),
+            &self.device,
+        );
+        let target = Tensor::<2>::from_data(TensorData::new(target, shape), &self.device);
+        let errors = (model.forward(input) - target).square().mean_dim(1);
+        let normal = errors.clone().slice([0..batch.len()]);
+        let reconstruction = normal.clone().mean();
+        if exposed == 0 {
+            return reconstruction;
+        }
+        let exposed = errors.slice([batch.len()..batch.len() + exposed]);
+        let below = softplus((normal + LOG_FLOOR).log(), 1.0).mean();
+        let above = softplus(-(exposed + LOG_FLOOR).log() + self.options.margin, 1.0).mean();
+        reconstruction + (below + above) * self.options.lambda
+    }
+
+    /// Input dropout, with one random byte an input.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of 256"
+    )]
+    fn drop_inputs(&mut self, target: &[f32]) -> Vec<f32> {
+        let threshold = (self.options.dropout.clamp(0.0, 0.9) * 256.0).round() as u8;
+        let scale = 256.0 / (256.0 - f32::from(threshold));
+        let mut dice = vec![0u8; target.len()];
+        self.rng.fill_bytes(&mut dice);
+        let kept = target.iter().zip(&dice);
+        kept.map(|(&x, &die)| if die < threshold { 0.0 } else { x * scale })
+            .collect()
+    }
+
+    /// Drops the rows that reconstruct worst: normal traffic is never clean, and what is rare enough to be missed by
+    /// a quarter of the training is where an attack in the capture would sit.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share"
+    )]
+    fn trim(&self, weights: &Weights, order: &mut Vec<usize>) -> Vec<usize> {
+        let count = (self.options.trim.clamp(0.0, 0.05) * self.normal.nrows() as f64) as usize;
+        let mut by_error: Vec<(f32, usize)> = errors(weights, self.normal.view(), None)
+            .into_iter()
+            .zip(0..)
+            .collect();
+        by_error.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut trimmed: Vec<usize> = by_error
+            .into_iter()
+            .take(count)
+            .map(|(_, row)| row)
+            .collect();
+        trimmed.sort_unstable();
+        order.sort_unstable();
+        order.retain(|row| trimmed.binary_search(row).is_err());
+        trimmed
+    }
+}
+
+/// A cosine from the initial rate to zero.
+struct Cosine {
+    initial: f64,
+    step: usize,
+    steps: usize,
+}
+
+impl Cosine {
+    fn new(initial: f64, steps: usize) -> Self {
+        Self {
+            initial,
+            step: 0,
+            steps: steps.max(1),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "steps stay far below 2^52")]
+    fn next_rate(&mut self) -> f64 {
+        let share = (self.step as f64 / self.steps as f64).min(1.0);
+        self.step += 1;
+        self.initial * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )]
+
+    use super::*;
+
+    fn rows(count: usize, shift: f32, seed: u64) -> Array2<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        Array2::from_shape_simple_fn((count, 12), || rng.random::<f32>() + shift)
+    }
+
+    fn options() -> FieldOptions {
+        FieldOptions {
+            hidden: vec![8, 4],
+            epochs: 3,
+            batch: 64,
+            ..FieldOptions::default()
+        }
+    }
+
+    #[test]
+    fn exposure_separates_what_reconstruction_alone_would_not() {
+        let normal = rows(600, 0.0, 1);
+        let mut attacks = rows(600, 0.0, 2);
+        attacks.column_mut(3).mapv_inplace(|x| x + 0.8);
+        let trained = train_field(
+            normal.view(),
+            attacks.view(),
+            None,
+            &options(),
+            1,
+            Progress::Silent,
+            &Stop::default(),
+        )
+        .unwrap();
+        let mean = |mut rows: Array2<f32>| {
+            trained.scaling.apply(&mut rows);
+            let errors = errors(&trained.weights, rows.view(), None);
+            errors.iter().sum::<f32>() / errors.len() as f32
+        };
+        let (normal, attack) = (mean(rows(200, 0.0, 3)), mean(attacks));
+        assert!(attack > 2.5 * normal, "normal {normal}, attack {attack}");
+    }
+
+    #[test]
+    fn one_seed_is_one_result_and_another_is_not() {
+        let normal = rows(300, 0.0, 1);
+        let train = |seed| {
+            let none = Array2::zeros((0, 12));
+            train_field(
+                normal.view(),
+                none.view(),
+                None,
+                &options(),
+                seed,
+                Progress::Silent,
+                &Stop::default(),
+            )
+            .unwrap()
+            .weights
+        };
+        assert_eq!(train(1), train(1));
+        assert_ne!(train(1), train(2));
+    }
+
+    #[test]
+    fn trimming_finds_the_row_that_does_not_belong() {
+        let mut normal = rows(1000, 0.0, 1);
+        normal.row_mut(77).fill(40.0);
+        let options = FieldOptions {
+            trim: 0.002,
+            ..options()
+        };
+        let none = Array2::zeros((0, 12));
+        let trained = train_field(
+            normal.view(),
+            none.view(),
+            None,
+            &options,
+            1,
+            Progress::Silent,
+            &Stop::default(),
+        )
+        .unwrap();
+        assert_eq!(trained.trimmed.len(), 2);
+        assert!(trained.trimmed.contains(&77));
+    }
+
+    #[test]
+    fn a_stop_ends_training_at_the_next_batch() {
+        let stop = Stop::default();
+        stop.request();
+        let normal = rows(300, 0.0, 1);
+        let none = Array2::zeros((0, 12));
+        let stopped = train_field(
+            normal.view(),
+            none.view(),
+            None,
+            &options(),
+            1,
+            Progress::Silent,
+            &stop,
+        );
+        assert_eq!(stopped.unwrap_err(), Stopped);
+    }
+}
