@@ -403,6 +403,3 @@ fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, BundleError> {
         Ok(bytes)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -243,6 +243,3 @@ fn display_key(field: &Field<'_>) -> String {
     }
     key
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::RuntimeError;
@@ -145,27 +145,46 @@ fn library_version(name: &OsStr) -> Option<Vec<u32>> {
     version.split('.').map(|part| part.parse().ok()).collect()
 }
 
-/// Refuses what the dynamic loader would refuse in words nobody understands, or not at all.
+/// Refuses what the dynamic loader would refuse in words nobody understands, or die of.
 pub(super) fn check(path: &Path) -> Result<(), RuntimeError> {
     if !cfg!(target_os = "linux") {
         return Ok(());
     }
-    let mut header = [0; 20];
-    let mut file = File::open(path).map_err(|source| RuntimeError::Unreadable {
+    let unreadable = |source| RuntimeError::Unreadable {
         path: path.to_owned(),
         source,
-    })?;
+    };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let mut header = [0; HEADER];
     if file.read_exact(&mut header).is_err() {
-        return Err(RuntimeError::NotALibrary {
-            path: path.to_owned(),
-            why: "it is empty or truncated",
-        });
+        return Err(truncated(path));
     }
-    check_header(path, header)
+    check_header(path, &header)?;
+    check_segments(path, &header, &mut file, size)
+}
+
+/// Size of an ELF-64 file header, and of a program header in it.
+const HEADER: usize = 64;
+const PROGRAM_HEADER: usize = 56;
+
+fn truncated(path: &Path) -> RuntimeError {
+    RuntimeError::NotALibrary {
+        path: path.to_owned(),
+        why: "it is empty or cut off",
+    }
+}
+
+fn number<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .copied()
+        .unwrap_or([0; N])
 }
 
 /// The identification, type and machine of an ELF file (System V ABI, "ELF Header").
-fn check_header(path: &Path, header: [u8; 20]) -> Result<(), RuntimeError> {
+fn check_header(path: &Path, header: &[u8; HEADER]) -> Result<(), RuntimeError> {
     const SHARED_OBJECT: u16 = 3;
     let refuse = |why| {
         Err(RuntimeError::NotALibrary {
@@ -173,36 +192,15 @@ fn check_header(path: &Path, header: [u8; 20]) -> Result<(), RuntimeError> {
             why,
         })
     };
-    let [
-        0x7f,
-        b'E',
-        b'L',
-        b'F',
-        class,
-        order,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        _,
-        kind @ ..,
-        low,
-        high,
-    ] = header
-    else {
+    let [0x7f, b'E', b'L', b'F', class, order, ..] = *header else {
         return refuse("it is no ELF file");
     };
-    let machine = u16::from_le_bytes([low, high]);
-    let expected = expected_machine();
-    if class != 2 || order != 1 || expected.is_some_and(|expected| machine != expected) {
+    let is_64_bit = class == 2 && order == 1;
+    let machine = u16::from_le_bytes(number(header, 18));
+    if !is_64_bit || expected_machine().is_some_and(|expected| machine != expected) {
         return Err(RuntimeError::WrongArchitecture {
             path: path.to_owned(),
-            found: if class == 2 && order == 1 {
+            found: if is_64_bit {
                 machine_name(machine)
             } else {
                 "a 32-bit or big-endian machine".to_owned()
@@ -210,10 +208,43 @@ fn check_header(path: &Path, header: [u8; 20]) -> Result<(), RuntimeError> {
             expected: std::env::consts::ARCH,
         });
     }
-    if u16::from_le_bytes(kind) == SHARED_OBJECT {
+    if u16::from_le_bytes(number(header, 16)) == SHARED_OBJECT {
         Ok(())
     } else {
         refuse("it is no shared library")
+    }
+}
+
+/// Every segment that will be mapped must lie inside the file: of a download that broke off, the loader maps pages that
+/// are not there, and the process dies of a bus error (System V ABI, "Program Header").
+fn check_segments(
+    path: &Path,
+    header: &[u8; HEADER],
+    file: &mut File,
+    size: u64,
+) -> Result<(), RuntimeError> {
+    let table = u64::from_le_bytes(number(header, 32));
+    let entry = usize::from(u16::from_le_bytes(number(header, 54)));
+    let count = usize::from(u16::from_le_bytes(number(header, 56)));
+    if entry != PROGRAM_HEADER || count == 0 {
+        return Err(RuntimeError::NotALibrary {
+            path: path.to_owned(),
+            why: "it has no segments to load",
+        });
+    }
+    let mut segments = vec![0; entry * count];
+    let read = file
+        .seek(SeekFrom::Start(table))
+        .and_then(|_| file.read_exact(&mut segments));
+    let inside = |segment: &[u8]| {
+        let offset = u64::from_le_bytes(number(segment, 8));
+        let length = u64::from_le_bytes(number(segment, 32));
+        offset.checked_add(length).is_some_and(|end| end <= size)
+    };
+    if read.is_ok() && segments.chunks(entry).all(inside) {
+        Ok(())
+    } else {
+        Err(truncated(path))
     }
 }
 
@@ -250,8 +281,8 @@ mod tests {
 
     use super::*;
 
-    fn header(class: u8, kind: u16, machine: u16) -> [u8; 20] {
-        let mut header = [0; 20];
+    fn header(class: u8, kind: u16, machine: u16) -> [u8; HEADER] {
+        let mut header = [0; HEADER];
         header[..4].copy_from_slice(b"\x7fELF");
         header[4] = class;
         header[5] = 1;
@@ -356,18 +387,18 @@ mod tests {
         let path = Path::new("/x/libonnxruntime.so");
         let own = expected_machine().unwrap();
         let other = if own == 62 { 183 } else { 62 };
-        assert!(check_header(path, header(2, 3, own)).is_ok());
-        let says = |header| check_header(path, header).unwrap_err().to_string();
+        assert!(check_header(path, &header(2, 3, own)).is_ok());
+        let says = |header: [u8; HEADER]| check_header(path, &header).unwrap_err().to_string();
         assert!(says(header(2, 3, other)).contains(std::env::consts::ARCH));
         assert!(says(header(1, 3, 3)).contains("32-bit"));
         assert!(says(header(2, 2, own)).contains("no shared library"));
-        assert!(says(*b"#!/bin/sh\n1234567890").contains("no ELF file"));
+        assert!(says([b'#'; HEADER]).contains("no ELF file"));
         let empty = tempfile::NamedTempFile::new().unwrap();
         assert!(
             check(empty.path())
                 .unwrap_err()
                 .to_string()
-                .contains("truncated")
+                .contains("cut off")
         );
         assert!(matches!(
             check(Path::new("/nonexistent/x")),

@@ -1,0 +1,16 @@
+//! Bundles and engines end to end, with the real ONNX Runtime: `make` installs it where the tests find it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+mod bundle;
+mod engine;
+mod gate;
+mod hostile;
+mod model;
+mod reason;
+mod runtime;
+mod traffic;
