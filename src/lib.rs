@@ -22,5 +22,8 @@ pub mod telemetry;
 pub mod units;
 
 #[cfg(test)]
+#[allow(unreachable_pub, reason = "shared with the integration tests")]
 #[path = "../tests/support/bundle.rs"]
 mod test_bundle;
+#[cfg(test)]
+mod testing;

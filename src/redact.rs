@@ -69,10 +69,7 @@ fn pairs(
     let is_separator = |byte: &u8| matches!(byte, b'&' | b';' | b'?' | b'#');
     let mut rest = text;
     loop {
-        let end = rest
-            .iter()
-            .position(|byte| is_separator(byte))
-            .unwrap_or(rest.len());
+        let end = rest.iter().position(&is_separator).unwrap_or(rest.len());
         let (pair, tail) = rest.split_at(end);
         match pair.iter().position(|&byte| byte == b'=') {
             Some(at) => {
@@ -139,12 +136,11 @@ pub fn header<'a>(
     if is("referer") || is("origin") || is("location") {
         return target(value, secrets, with);
     }
-    if is("authorization") || is("proxy-authorization") || secrets.is_secret_name(name) {
+    let credentials = is("authorization") || is("proxy-authorization");
+    if credentials || secrets.is_secret_name(name) {
         // The scheme says how a client authenticates, not as whom.
-        let scheme = value
-            .iter()
-            .position(|&byte| byte == b' ')
-            .map_or(0, |at| at + 1);
+        let blank = value.iter().position(|&byte| byte == b' ');
+        let scheme = blank.filter(|_| credentials).map_or(0, |at| at + 1);
         let (scheme, secret) = value.split_at(scheme);
         let mut out = scheme.to_vec();
         with.plain(secret, &mut out);

@@ -128,9 +128,7 @@ fn upstreams(item: &Item<'_>) -> Vec<Upstream> {
         }
         found.push(upstream);
     }
-    if found.is_empty() {
-        item.problem("the list is empty: name at least one origin");
-    }
+    item.not_empty("the list is empty: name at least one origin");
     found
 }
 
@@ -193,9 +191,7 @@ fn listeners<'a>(item: &Item<'a>, base: &Path) -> Vec<(Listener, Item<'a>)> {
             item.clone(),
         ));
     }
-    if found.is_empty() {
-        item.problem("no listener: name at least one address");
-    }
+    item.not_empty("the list is empty: name at least one address");
     found
 }
 

@@ -128,6 +128,13 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Notes an empty list; anything else that is no list is noted by `list`.
+    pub(super) fn not_empty(&self, message: &str) {
+        if matches!(&self.node.value, Node::List(items) if items.is_empty()) {
+            self.problem(message);
+        }
+    }
+
     /// The value, parsed.
     pub(super) fn parse<T: FromStr>(&self, allowed: &str) -> Option<T> {
         let value = self.text()?.parse().ok();

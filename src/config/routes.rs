@@ -74,9 +74,7 @@ pub(super) fn routes(root: &Section<'_>, upstreams: &[Upstream]) -> Vec<Route> {
         }
         found.push(route);
     }
-    if found.is_empty() {
-        list.problem("no usable route");
-    }
+    list.not_empty("the list is empty: name at least one route");
     found
 }
 

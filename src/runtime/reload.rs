@@ -422,3 +422,6 @@ fn thresholds(
     describe(&shared.metrics, &next);
     Ok((next.generation, answers))
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,3 +81,47 @@ fn host_matches(pattern: &HostPattern, host: &[u8]) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::testing::{config, snapshot};
+
+    #[test]
+    fn the_most_specific_route_answers_and_no_spelling_escapes_it() {
+        let routes = [
+            "{id: any, upstream: app}",
+            "{id: admin, path: /admin, upstream: app}",
+            "{id: deep, path: /admin/api, upstream: app}",
+            "{id: sub, host: '*.example.org', upstream: app}",
+            "{id: shop, host: shop.example.org, path: /buy, upstream: app}",
+        ];
+        let yaml = format!(
+            "listen: [{{address: '127.0.0.1:0'}}]\nmodel: {{required: false}}\nupstreams: [{{name: app, address: 'h:1'}}]\nroutes: [{}]",
+            routes.join(", ")
+        );
+        let snapshot = snapshot(config(&yaml), None);
+        let found = |host: &str, path: &str| {
+            let route = snapshot.route(host.as_bytes(), path.as_bytes()).unwrap();
+            route.policy.id.to_string()
+        };
+        for (host, path, id) in [
+            ("x", "/", "any"),
+            ("x", "/admin", "admin"),
+            ("x", "/administrator", "any"),
+            ("x", "/admin/api/1", "deep"),
+            ("x", "/%61dmin", "admin"),
+            ("x", "//admin/", "admin"),
+            ("x", "/y/..%2fadmin/./api", "deep"),
+            ("a.example.org", "/admin", "sub"),
+            ("A.EXAMPLE.ORG.", "/", "sub"),
+            ("example.org", "/", "any"),
+            ("evilexample.org", "/", "any"),
+            ("shop.example.org", "/buy/1", "shop"),
+            ("shop.example.org", "/other", "sub"),
+        ] {
+            assert_eq!(found(host, path), id, "{host}{path}");
+        }
+    }
+}

@@ -3,6 +3,8 @@
 //!
 //! Not here: quality. It stands in for a model wherever the subject is the proxy.
 
+#![allow(clippy::expect_used, reason = "test support")]
+
 use std::path::Path;
 
 use prost::Message;
