@@ -1,0 +1,275 @@
+//! What is scored: normal requests, anomalous requests as they are, and payloads grafted into normal requests.
+//!
+//! Grafting for evaluation is the training code with a fixed seed and no obfuscation: a payload stands as its collection wrote it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sha2::{Digest as _, Sha256};
+use weir_features::{Location, RequestVector};
+use weir_scoring::record::OwnedRequest;
+
+use crate::data::{Exposure, LabelledRequest};
+use crate::exposure::dice::Dice;
+use crate::exposure::graft::{Mode, graft};
+use crate::exposure::{Payload, benign, class, natural};
+
+/// Share of payloads that follow the beginning of an ordinary value.
+const PREFIX_SHARE: f64 = 0.3;
+
+/// One normal request.
+#[derive(Debug, Clone)]
+pub struct NormalSample {
+    /// The request.
+    pub request: OwnedRequest,
+    /// What the request detector gets.
+    pub vector: Option<RequestVector>,
+    /// Hash of method, target and body: equal ones are duplicates.
+    pub identity: u64,
+}
+
+/// One attack.
+#[derive(Debug, Clone)]
+pub struct AttackSample {
+    /// The request.
+    pub request: OwnedRequest,
+    /// What the request detector gets.
+    pub vector: Option<RequestVector>,
+    /// Hash of method, target and body: equal ones are duplicates.
+    pub identity: u64,
+    /// The class of attack.
+    pub class: String,
+    /// The collection.
+    pub source: String,
+    /// Where it was grafted; none for a whole request.
+    pub location: Option<Location>,
+    /// The payload, for the list of misses; empty for a whole request.
+    pub payload: Vec<u8>,
+}
+
+/// How payloads become requests.
+#[derive(Debug, Clone, Copy)]
+pub struct GraftOptions {
+    /// Of every random choice.
+    pub seed: u64,
+    /// At most this many payloads a class; of more, an even selection by hash.
+    pub most_a_class: Option<usize>,
+}
+
+fn identity(request: &OwnedRequest) -> u64 {
+    let mut hasher = Sha256::new();
+    for part in [&request.method, &request.target, &request.body] {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    first_eight(&hasher.finalize())
+}
+
+fn first_eight(digest: &[u8]) -> u64 {
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
+}
+
+/// Normal requests as samples.
+#[must_use]
+pub fn normal(
+    requests: &[LabelledRequest],
+    vectors: Option<&[RequestVector]>,
+) -> Vec<NormalSample> {
+    let vector = |index: usize| vectors.and_then(|vectors| vectors.get(index)).copied();
+    requests
+        .iter()
+        .enumerate()
+        .map(|(index, record)| NormalSample {
+            identity: identity(&record.request),
+            vector: vector(index),
+            request: record.request.clone(),
+        })
+        .collect()
+}
+
+/// Attacks as samples: requests as they are, each distinct payload once, in a location natural to it.
+#[must_use]
+pub fn attacks(
+    exposure: &Exposure,
+    vectors: Option<&[RequestVector]>,
+    templates: &[NormalSample],
+    options: &GraftOptions,
+) -> Vec<AttackSample> {
+    let vector = |index: usize| vectors.and_then(|vectors| vectors.get(index)).copied();
+    let mut out: Vec<AttackSample> = exposure
+        .requests
+        .iter()
+        .enumerate()
+        .map(|(index, record)| AttackSample {
+            identity: identity(&record.request),
+            vector: vector(index),
+            class: record
+                .attack_class
+                .clone()
+                .unwrap_or_else(|| "unlabelled".to_owned()),
+            source: record.source.clone(),
+            location: None,
+            payload: Vec::new(),
+            request: record.request.clone(),
+        })
+        .collect();
+    out.extend(
+        chosen(&exposure.payloads, options.most_a_class)
+            .into_iter()
+            .filter_map(|payload| grafted(payload, templates, options.seed)),
+    );
+    out
+}
+
+/// Distinct payloads, one place each, and at most `most` of a class.
+fn chosen(payloads: &[Payload], most: Option<usize>) -> Vec<&Payload> {
+    let mut places: BTreeMap<(&str, &[u8]), Vec<&Payload>> = BTreeMap::new();
+    for payload in payloads {
+        places
+            .entry((&payload.class, &payload.bytes))
+            .or_default()
+            .push(payload);
+    }
+    let mut by_class: BTreeMap<&str, Vec<(u64, &Payload)>> = BTreeMap::new();
+    for ((class, bytes), list) in places {
+        let hash = first_eight(&Sha256::digest(bytes));
+        let index = usize::try_from(hash % list.len() as u64).unwrap_or_default();
+        by_class
+            .entry(class)
+            .or_default()
+            .extend(list.get(index).map(|payload| (hash, *payload)));
+    }
+    let mut out = Vec::new();
+    for mut list in by_class.into_values() {
+        list.sort_by_key(|(hash, _)| *hash);
+        list.truncate(most.unwrap_or(usize::MAX));
+        out.extend(list.into_iter().map(|(_, payload)| payload));
+    }
+    out
+}
+
+fn grafted(payload: &Payload, templates: &[NormalSample], seed: u64) -> Option<AttackSample> {
+    let hash = first_eight(&Sha256::digest(&payload.bytes));
+    let mut dice = Dice::derived(seed, hash);
+    let template = dice.choose(templates)?;
+    let location = payload
+        .location
+        .unwrap_or_else(|| natural(&payload.class, &mut dice));
+    let mut value = payload.bytes.clone();
+    let whole = matches!(
+        location,
+        Location::RawBody | Location::Path | Location::QueryKey | Location::BodyKey
+    );
+    if !whole && payload.location.is_none() && dice.chance(PREFIX_SHARE) {
+        value = [benign::value(&mut dice).as_bytes(), b" ", &value].concat();
+    }
+    let mode = if payload.location.is_some() || whole {
+        Mode::Replace
+    } else {
+        Mode::draw(&mut dice)
+    };
+    let request = graft(&template.request, location, &value, mode, &mut dice).after;
+    Some(AttackSample {
+        identity: identity(&request),
+        vector: None,
+        class: class_name(&payload.class),
+        source: payload.source.clone(),
+        location: Some(location),
+        payload: payload.bytes.clone(),
+        request,
+    })
+}
+
+/// The common name of a class, or its own where there is none.
+fn class_name(name: &str) -> String {
+    match class::canonical(name) {
+        "other" => name.to_owned(),
+        known => known.to_owned(),
+    }
+}
+
+/// The first of each set of duplicates.
+pub fn distinct<'a, T>(
+    samples: impl IntoIterator<Item = &'a T>,
+    identity: impl Fn(&T) -> u64,
+) -> Vec<&'a T> {
+    let mut seen = HashSet::new();
+    samples
+        .into_iter()
+        .filter(|sample| seen.insert(identity(sample)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+
+    fn templates() -> Vec<NormalSample> {
+        let request = OwnedRequest {
+            method: b"GET".to_vec(),
+            target: b"/a?b=c".to_vec(),
+            headers: vec![(b"Host".to_vec(), b"shop.example".to_vec())],
+            body: Vec::new(),
+        };
+        normal(
+            &[LabelledRequest {
+                request,
+                ..LabelledRequest::default()
+            }],
+            None,
+        )
+    }
+
+    fn payload(text: &str, location: Option<Location>) -> Payload {
+        Payload {
+            bytes: text.into(),
+            class: "SQL Injection".into(),
+            source: "list".into(),
+            location,
+        }
+    }
+
+    #[test]
+    fn each_payload_is_grafted_once_and_always_the_same_way() {
+        let exposure = Exposure {
+            payloads: vec![
+                payload("' or 1=1", None),
+                payload("' or 1=1", Some(Location::Cookie)),
+                payload("1;drop", None),
+            ],
+            ..Exposure::default()
+        };
+        let options = GraftOptions {
+            seed: 1,
+            most_a_class: None,
+        };
+        let made = attacks(&exposure, None, &templates(), &options);
+        assert_eq!(made.len(), 2);
+        assert_eq!(made[0].class, "sqli");
+        let again = attacks(&exposure, None, &templates(), &options);
+        assert!(made.iter().zip(&again).all(|(a, b)| a.request == b.request));
+        assert_eq!(
+            attacks(
+                &exposure,
+                None,
+                &templates(),
+                &GraftOptions {
+                    seed: 1,
+                    most_a_class: Some(1)
+                }
+            )
+            .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn duplicates_are_told_by_method_target_and_body() {
+        let samples = [templates(), templates()].concat();
+        assert_eq!(distinct(&samples, |sample| sample.identity).len(), 1);
+    }
+}
