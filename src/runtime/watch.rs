@@ -20,6 +20,8 @@ use crate::runtime::reload::{Reloader, Trigger};
 
 /// Quiet time after the last event before files are read: publishing a bundle is a burst of events.
 const QUIET: Duration = Duration::from_millis(150);
+/// A folder that never falls quiet (decision records beside the configuration) must not put a reload off for ever.
+const LONGEST_BURST: Duration = Duration::from_secs(1);
 /// Files larger than this are not hashed whole; the bundle's own limit is the same.
 const MAX_READ: u64 = 8 * 1024 * 1024;
 
@@ -47,9 +49,11 @@ pub async fn watch(shared: Arc<Shared>, reloader: Reloader, file: PathBuf) {
         if events.recv().await.is_none() {
             return;
         }
-        while tokio::time::timeout(QUIET, events.recv())
-            .await
-            .is_ok_and(|event| event.is_some())
+        let burst_ends = tokio::time::Instant::now() + LONGEST_BURST;
+        while tokio::time::Instant::now() < burst_ends
+            && tokio::time::timeout(QUIET, events.recv())
+                .await
+                .is_ok_and(|event| event.is_some())
         {}
         follow(&mut watcher, &mut folders, &file, &shared.pin().config);
         let now = Content::of(&file, &shared.pin().config);
