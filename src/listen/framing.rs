@@ -119,6 +119,11 @@ impl Framing {
         }
     }
 
+    /// Whether a body of HTTP/1 comes next.
+    pub(crate) fn in_body(&self) -> bool {
+        matches!(self.state, State::Body(_) | State::ChunkSize | State::Chunk(_))
+    }
+
     /// Whether the stream stands inside a message: closing now would leave bytes unread.
     pub(crate) fn inside_message(&self) -> bool {
         !matches!(self.phase(), Phase::Idle)

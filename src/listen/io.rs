@@ -21,6 +21,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much a lingering close reads and drops.
 const LINGER_BYTES: usize = 4 << 20;
 
+/// Bytes of a body taken at once. hyper reads as much as the largest head may have, and more each time a read fills
+/// its buffer: with many uploads at once that is most of the memory.
+const BODY_READ: usize = 16 * 1024 - 1;
+
 /// What the byte stream and the requests on it tell each other.
 #[derive(Debug, Default)]
 pub struct ConnectionState {
@@ -140,10 +144,11 @@ impl<S> ClientIo<S> {
         }
     }
 
+    /// Fails when the client has not taken a byte for too long. A flush with nothing to write is no activity: hyper
+    /// flushes at every turn.
     fn wrote<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.write_timer = None;
-            self.active = Instant::now();
             return outcome;
         }
         let idle = self.timeouts.idle;
@@ -159,7 +164,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        match Pin::new(&mut this.inner).poll_read(cx, buf) {
+        let read = if this.framing.in_body() {
+            let room = buf.remaining().min(BODY_READ);
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+            let read = Pin::new(&mut this.inner).poll_read(cx, &mut part);
+            let length = part.filled().len();
+            buf.advance(length);
+            read
+        } else {
+            Pin::new(&mut this.inner).poll_read(cx, buf)
+        };
+        match read {
             Poll::Ready(Ok(())) => {
                 this.on_bytes(buf.filled().get(before..).unwrap_or_default());
                 Poll::Ready(Ok(()))
@@ -174,6 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.active = Instant::now();
         this.wrote(cx, outcome)
     }
 
@@ -184,6 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.active = Instant::now();
         this.wrote(cx, outcome)
     }
 

@@ -54,7 +54,29 @@ pub struct HeldBudget {
 
 /// A share of [`HeldBudget`], given back when dropped.
 #[derive(Debug, Default)]
-pub struct Share(Option<OwnedSemaphorePermit>);
+struct Share(Option<OwnedSemaphorePermit>);
+
+/// Held bytes with their share: it is given back when the last reference to them goes, wherever that is (the
+/// inspection, the upstream's write queue).
+struct Counted {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Share {
+    fn attach(self, bytes: Bytes) -> Bytes {
+        if self.0.is_none() {
+            return bytes;
+        }
+        Bytes::from_owner(Counted { bytes, _share: self })
+    }
+}
 
 impl HeldBudget {
     /// A budget of `bytes`.
@@ -104,7 +126,6 @@ pub struct Held {
     rest: Option<(Bytes, Incoming)>,
     /// The length that the client declared.
     declared: Option<u64>,
-    share: Share,
 }
 
 impl Held {
@@ -117,7 +138,7 @@ impl Held {
     pub fn unread(incoming: Incoming) -> Self {
         let declared = incoming.size_hint().exact();
         let rest = (!incoming.is_end_stream()).then(|| (Bytes::new(), incoming));
-        Self { bytes: Bytes::new(), rest, declared, share: Share::default() }
+        Self { bytes: Bytes::new(), rest, declared }
     }
 
     /// Reads a body up to the limit of `policy`.
@@ -148,7 +169,8 @@ impl Held {
                 let mut piece = piece;
                 let rest = piece.split_off(room);
                 held.push(piece, expected.unwrap_or(0));
-                return Ok(Self { bytes: held.finish(), rest: Some((rest, incoming)), declared, share });
+                let bytes = share.attach(held.finish());
+                return Ok(Self { bytes, rest: Some((rest, incoming)), declared });
             }
             if held.len() + piece.len() > reserved {
                 let more = piece.len().max(STEP).min(policy.limit - reserved);
@@ -157,7 +179,7 @@ impl Held {
             }
             held.push(piece, expected.unwrap_or(0));
         }
-        Ok(Self { bytes: held.finish(), rest: None, declared, share })
+        Ok(Self { bytes: share.attach(held.finish()), rest: None, declared })
     }
 
     /// The body for the upstream, and a view of how far it has been sent.
@@ -178,7 +200,6 @@ impl Held {
             rest,
             left: length,
             stall: Stall::new(idle),
-            share: self.share,
             progress: Arc::clone(&progress),
         };
         if body.is_end_stream() {
@@ -275,7 +296,6 @@ pub struct UpstreamBody {
     rest: Option<Incoming>,
     left: Option<u64>,
     stall: Stall,
-    share: Share,
     progress: Arc<Progress>,
 }
 
@@ -288,7 +308,6 @@ impl UpstreamBody {
             rest: None,
             left: Some(0),
             stall: Stall::new(Duration::ZERO),
-            share: Share::default(),
             progress: Arc::default(),
         }
     }
@@ -327,8 +346,6 @@ impl Body for UpstreamBody {
             let data = std::mem::take(&mut this.second);
             return this.yielded(data);
         }
-        // What was held is on its way; a long upload must not keep its share to the end.
-        this.share = Share::default();
         loop {
             let Some(rest) = &mut this.rest else {
                 this.progress.done.store(true, Ordering::Release);

@@ -24,9 +24,12 @@ pub enum Refusal {
     /// `Host` is no host name, or contradicts the authority of the target.
     #[error("the Host header is malformed or contradicts the request target")]
     HostMismatch,
-    /// `CONNECT`, or a target that is no path.
+    /// `CONNECT`.
     #[error("this server is no forward proxy")]
     NotAProxy,
+    /// The target is neither a path nor a URL.
+    #[error("the request target is no path")]
+    Target,
     /// The target is too long.
     #[error("the request target is longer than 16 KiB")]
     TargetTooLong,
@@ -45,7 +48,7 @@ impl Refusal {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::TooManyHeaders | Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::NotAProxy => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Framing(_) | Self::Host | Self::HostMismatch => StatusCode::BAD_REQUEST,
+            Self::Framing(_) | Self::Host | Self::HostMismatch | Self::Target => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -55,6 +58,7 @@ impl Refusal {
             Self::Framing(_) => "framing",
             Self::Host | Self::HostMismatch => "host",
             Self::NotAProxy => "method",
+            Self::Target => "target",
             Self::TargetTooLong => "target_too_long",
             Self::TooManyHeaders | Self::HeadersTooLarge => "headers_too_large",
         }
@@ -76,6 +80,10 @@ pub fn check(head: &Parts, limits: HeadLimits) -> Result<Option<Authority>, Refu
     let (uri, headers) = (&head.uri, &head.headers);
     if head.method == Method::CONNECT {
         return Err(Refusal::NotAProxy);
+    }
+    // `GET example.org` parses as an authority, which only CONNECT may send.
+    if uri.authority().is_some() && uri.scheme().is_none() {
+        return Err(Refusal::Target);
     }
     if uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_TARGET {
         return Err(Refusal::TargetTooLong);

@@ -57,7 +57,8 @@ async fn bodies_around_the_limit_arrive_whole() {
     let body = noise(100_000);
     let copy = Bytes::from(body.clone());
     tokio::spawn(async move { pieces.send(copy).await });
-    let response = client.send(client.request("GET", "/").body(stream).unwrap()).await;
+    let request = client.request("GET", "/").header("transfer-encoding", "chunked").body(stream).unwrap();
+    let response = client.send(request).await;
     let seen: Seen = serde_json::from_slice(response.body()).unwrap();
     assert_eq!((seen.length, seen.sha256), (body.len(), sha256(&body)));
 }

@@ -48,7 +48,7 @@ async fn an_origin_that_is_away_is_a_bad_gateway() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let weir = Setup::new(free).start().await;
     assert_eq!(failure(&weir, "GET", "/").await, of(502, "upstream_unreachable", "upstream"));
-    let metric = "weir_request_errors_total{cause=\"upstream_unreachable\"}";
+    let metric = "weir_errors_total{cause=\"upstream_unreachable\"}";
     assert!(crate::admin::metric(&weir, metric).await >= 1.0);
 }
 
