@@ -241,7 +241,7 @@ impl TryFrom<Vec<LocationScale>> for LocationScales {
                 (*scale, *count) = (entry.scale, entry.rows);
             }
         }
-        if scales.iter().any(|&scale| scale == 0.0) {
+        if scales.contains(&0.0) {
             return Err(CalibrationError::Damaged("a location has no scale"));
         }
         Ok(Self { scales, rows })

@@ -9,36 +9,32 @@
 //! cannot dilute. Rows are computed field by field, so a cache of known scores can stand before the matrix.
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2, Axis, Slice};
-use weir_features::{
-    Extractor, FIELD_WIDTH, Field, Fields, Location, REQUEST_WIDTH, RequestVector, RequestView,
-    Scratch,
-};
+use weir_features::{Extractor, Fields, REQUEST_WIDTH, RequestVector, RequestView};
 
-use crate::budget::{Score, Scores};
-use crate::bundle::{Bundle, GoldenRows, Manifest};
+use crate::budget::Scores;
+use crate::bundle::{Bundle, Manifest};
 use crate::calibration::Power;
-use crate::gate::{self, GateError, InspectedModel, ModelShape};
-use crate::ort::{ExecutionProvider, ProviderStatus, Runtime, Session, SessionError};
-use crate::reason::{self, Measured, Reason, SecretKeys};
+use crate::gate::ModelShape;
+use crate::ort::{ExecutionProvider, ProviderStatus, Runtime, Session};
+use crate::reason::{Reason, SecretKeys};
 
+mod assessment;
+mod explain;
+mod load;
 mod top;
 
+pub use assessment::{
+    Assessment, EngineScratch, FieldFilter, NoExceptions, ScoreError, Timings, TopField,
+};
+use load::Model;
+pub use load::{GOLDEN_TOLERANCE, LoadError};
 use top::Top;
 
 /// Rows of one run: enough that a run's fixed cost is nothing beside its rows', and a matrix of 364 KiB a worker.
 pub const CHUNK_ROWS: usize = 256;
-/// A model of a few megabytes loads in milliseconds.
-const BUILD_LIMIT: Duration = Duration::from_secs(20);
-/// Golden rows take microseconds; the rest is for a machine that is busy with something else.
-const PROBE_LIMIT: Duration = Duration::from_secs(10);
-/// How far a golden row's error may be off, relative to the larger of itself and [`GOLDEN_FLOOR`]: processors and
-/// execution providers sum in different orders.
-pub const GOLDEN_TOLERANCE: f32 = 1e-3;
-/// Errors below this are compared as if they were this large.
-const GOLDEN_FLOOR: f32 = 1e-3;
 /// No machine has more workers; each has a session in memory.
 const MOST_WORKERS: usize = 1024;
 
@@ -49,148 +45,6 @@ pub struct EngineOptions {
     pub workers: usize,
     /// What computes the model.
     pub provider: ExecutionProvider,
-}
-
-/// Why a bundle cannot become an engine.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// A model file that may not be loaded.
-    #[error("{file} of bundle {id} is refused: {source}")]
-    Gate {
-        /// The file.
-        file: String,
-        /// The bundle.
-        id: String,
-        /// Why.
-        source: GateError,
-    },
-    /// A model that does not load or run.
-    #[error("{file} of bundle {id} does not run: {source}. Train and publish the bundle again")]
-    Session {
-        /// The file.
-        file: String,
-        /// The bundle.
-        id: String,
-        /// Why.
-        source: SessionError,
-    },
-    /// A model that computes something else than when it was made.
-    #[error(
-        "{file} of bundle {id} gives error {found} for golden row {row}, expected {expected}: model and manifest do not \
-         belong together, or this ONNX Runtime computes differently. Publish the bundle again"
-    )]
-    Golden {
-        /// The file.
-        file: String,
-        /// The bundle.
-        id: String,
-        /// Index of the row.
-        row: usize,
-        /// The error computed.
-        found: f32,
-        /// The error stored.
-        expected: f32,
-    },
-}
-
-/// Why a request has no score.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ScoreError {
-    /// A run of a detector failed.
-    #[error("the {detector} detector failed: {source}")]
-    Detector {
-        /// `field` or `request`.
-        detector: &'static str,
-        /// Why.
-        source: SessionError,
-    },
-}
-
-impl ScoreError {
-    fn field(source: SessionError) -> Self {
-        Self::Detector {
-            detector: "field",
-            source,
-        }
-    }
-
-    fn request(source: SessionError) -> Self {
-        Self::Detector {
-            detector: "request",
-            source,
-        }
-    }
-}
-
-/// Says which fields a policy excepts from scoring.
-pub trait FieldFilter {
-    /// True when the field `key` at `location` is not scored.
-    fn excepted(&self, location: Location, key: &[u8]) -> bool;
-}
-
-/// Excepts nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoExceptions;
-
-impl FieldFilter for NoExceptions {
-    fn excepted(&self, _: Location, _: &[u8]) -> bool {
-        false
-    }
-}
-
-/// What the detectors say about one request, and what it cost.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Assessment {
-    /// The calibrated scores.
-    pub scores: Scores,
-    /// Rows computed.
-    pub rows: usize,
-    /// Where the time went.
-    pub timings: Timings,
-    /// The field that decided the field score; `None` for a request without fields.
-    pub top: Option<TopField>,
-}
-
-/// Where the time of an assessment went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Timings {
-    /// From bytes to rows.
-    pub extract: Duration,
-    /// From rows to scores.
-    pub score: Duration,
-}
-
-/// The most unusual field of a request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TopField {
-    /// The part of the request.
-    pub location: Location,
-    /// Its name there.
-    pub key: Vec<u8>,
-    /// The score the request would have if this were its only field.
-    pub score: Score,
-}
-
-/// The reusable memory of scoring; keep one for each worker.
-#[derive(Debug)]
-pub struct EngineScratch {
-    features: Scratch,
-    rows: Array2<f32>,
-    errors: Vec<f32>,
-    fields: Vec<usize>,
-}
-
-impl Default for EngineScratch {
-    fn default() -> Self {
-        Self {
-            features: Scratch::default(),
-            rows: Array2::zeros((CHUNK_ROWS, FIELD_WIDTH)),
-            errors: Vec::with_capacity(CHUNK_ROWS),
-            fields: Vec::with_capacity(CHUNK_ROWS),
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -237,30 +91,28 @@ impl Engine {
                 )
             })
             .transpose()?;
-        let mut provider = None;
+        let mut provider = ProviderStatus {
+            requested: options.provider,
+            actual: options.provider,
+            why: None,
+        };
         let mut slots = Vec::new();
         for _ in 0..=options.workers.clamp(1, MOST_WORKERS) {
-            let (session, status) =
-                field.load(runtime, options.provider, Some(&manifest.golden.field))?;
-            let request = match &request {
-                Some(model) => Some(
-                    model
-                        .load(runtime, options.provider, manifest.golden.request.as_ref())?
-                        .0,
-                ),
-                None => None,
+            // What did not start for the first session is not tried again for the others.
+            let (session, status) = field.load(runtime, provider.actual, &manifest.golden.field)?;
+            provider.actual = status.actual;
+            provider.why = provider.why.or(status.why);
+            let request = match (&request, &manifest.golden.request) {
+                (Some(model), Some(golden)) => {
+                    Some(model.load(runtime, provider.actual, golden)?.0)
+                }
+                _ => None,
             };
-            provider.get_or_insert(status);
             slots.push(Mutex::new(Slot {
                 field: session,
                 request,
             }));
         }
-        let provider = provider.unwrap_or(ProviderStatus {
-            requested: options.provider,
-            actual: ExecutionProvider::Cpu,
-            why: None,
-        });
         match &provider.why {
             Some(why) => {
                 tracing::warn!(requested = %provider.requested, actual = %provider.actual, why, "the execution provider asked for cannot start: falling back")
@@ -508,95 +360,6 @@ impl Engine {
         timings.score += started.elapsed();
         Ok(errors.first().copied())
     }
-
-    fn explain_fields(
-        &self,
-        slot: &mut Slot,
-        fields: &Fields<'_>,
-        top: &Top,
-        rows: &mut Array2<f32>,
-        secrets: &SecretKeys,
-    ) -> Result<Vec<reason::FieldReason>, ScoreError> {
-        let found: Vec<Field<'_>> = top
-            .iter()
-            .filter_map(|best| fields.get(best.field))
-            .collect();
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
-        // Each field twice: as it is, and without the part that will be marked.
-        let without: Vec<Option<Vec<u8>>> =
-            found.iter().map(|field| self.without_mark(field)).collect();
-        let count = found.len();
-        let cut = found.iter().zip(&without).map(|(field, without)| Field {
-            value: without.as_deref().unwrap_or(field.value),
-            ..*field
-        });
-        for (mut row, field) in rows
-            .rows_mut()
-            .into_iter()
-            .zip(found.iter().copied().chain(cut))
-        {
-            if let Some(row) = row.as_slice_mut() {
-                self.extractor.row(&field, row);
-            }
-        }
-        let rows = first_rows(rows, 2 * count);
-        let outputs = slot.field.residuals(rows).map_err(ScoreError::field)?;
-        let calibration = &self.manifest.calibration;
-        let score = |row: usize, field: &Field<'_>| {
-            let error = outputs.errors.get(row).copied().unwrap_or(0.0);
-            calibration
-                .field
-                .score(calibration.locations.scaled(field.location, error))
-        };
-        let reasons = found
-            .iter()
-            .zip(&without)
-            .enumerate()
-            .map(|(row, (field, without))| {
-                let measured = Measured {
-                    field: *field,
-                    row: rows.row(row).to_slice().unwrap_or_default(),
-                    residuals: outputs.residuals.row(row).to_slice().unwrap_or_default(),
-                    score: score(row, field),
-                    without_mark: without.as_ref().map(|_| score(count + row, field)),
-                };
-                reason::explain_field(self.extractor, &self.manifest, secrets, &measured)
-            });
-        Ok(reasons.collect())
-    }
-
-    /// The value without the part that a reason marks.
-    fn without_mark(&self, field: &Field<'_>) -> Option<Vec<u8>> {
-        let mark = reason::marked_part(field.value, &self.extractor.evidence(field.value))?;
-        let mut value = field.value.to_vec();
-        value.drain(mark);
-        Some(value)
-    }
-
-    fn explain_request(
-        &self,
-        slot: &mut Slot,
-        vector: Option<&RequestVector>,
-    ) -> Result<Option<reason::RequestReason>, ScoreError> {
-        let (Some(session), Some(vector), Some(tail)) = (
-            &mut slot.request,
-            self.vector(vector),
-            &self.manifest.calibration.request,
-        ) else {
-            return Ok(None);
-        };
-        let outputs = session
-            .residuals(single_row(&vector))
-            .map_err(ScoreError::request)?;
-        let score = outputs
-            .errors
-            .first()
-            .map_or(Score::ZERO, |error| tail.score(*error));
-        let residuals = outputs.residuals.as_slice().unwrap_or_default();
-        Ok(Some(reason::explain_request(score, &vector, residuals)))
-    }
 }
 
 struct Buffers<'s> {
@@ -611,73 +374,4 @@ fn first_rows(rows: &Array2<f32>, count: usize) -> ArrayView2<'_, f32> {
 
 fn single_row(vector: &RequestVector) -> ArrayView2<'_, f32> {
     ArrayView2::from(std::slice::from_ref::<[f32; REQUEST_WIDTH]>(vector))
-}
-
-/// A model file on its way into sessions.
-struct Model {
-    file: String,
-    id: String,
-    inspected: InspectedModel,
-}
-
-impl Model {
-    fn inspect(bundle: &Bundle, file: &str, shape: &ModelShape) -> Result<Self, LoadError> {
-        let id = bundle.manifest().id.clone();
-        match gate::inspect(bundle.file(file).unwrap_or_default(), shape) {
-            Ok(inspected) => Ok(Self {
-                file: file.to_owned(),
-                id,
-                inspected,
-            }),
-            Err(source) => Err(LoadError::Gate {
-                file: file.to_owned(),
-                id,
-                source,
-            }),
-        }
-    }
-
-    fn load(
-        &self,
-        runtime: &Runtime,
-        provider: ExecutionProvider,
-        golden: Option<&GoldenRows>,
-    ) -> Result<(Session, ProviderStatus), LoadError> {
-        let failed = |source| LoadError::Session {
-            file: self.file.clone(),
-            id: self.id.clone(),
-            source,
-        };
-        let (mut session, status) =
-            Session::new(runtime, &self.inspected, provider, BUILD_LIMIT).map_err(failed)?;
-        if let Some(golden) = golden {
-            let width = self.inspected.shape().width;
-            let mut rows = Array2::zeros((golden.rows.len(), width));
-            for (mut row, golden) in rows.rows_mut().into_iter().zip(&golden.rows) {
-                row.iter_mut()
-                    .zip(golden)
-                    .for_each(|(value, golden)| *value = *golden);
-            }
-            let found = session.probe(rows.view(), PROBE_LIMIT).map_err(failed)?;
-            self.compare(&found.errors, &golden.errors)?;
-        }
-        Ok((session, status))
-    }
-
-    fn compare(&self, found: &[f32], expected: &[f32]) -> Result<(), LoadError> {
-        for (row, (&found, &expected)) in found.iter().zip(expected).enumerate() {
-            let scale = expected.abs().max(GOLDEN_FLOOR);
-            if (found - expected).abs() > GOLDEN_TOLERANCE * scale {
-                let (file, id) = (self.file.clone(), self.id.clone());
-                return Err(LoadError::Golden {
-                    file,
-                    id,
-                    row,
-                    found,
-                    expected,
-                });
-            }
-        }
-        Ok(())
-    }
 }

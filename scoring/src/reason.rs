@@ -28,15 +28,17 @@ pub const TOP_FIELDS: usize = 3;
 const TOP_CONTRIBUTIONS: usize = 4;
 /// Smaller shares of an error are not worth a word.
 const SMALLEST_SHARE: f32 = 0.04;
+/// Further fields, and the request as a whole, are explained from this score on: one normal request in ten reaches it.
+pub(crate) const NOTABLE: f32 = 1.0;
 /// Characters of a key that are shown.
 const KEY_CHARACTERS: usize = 80;
 
 /// Why a request scored as it did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reason {
-    /// The most unusual fields, the most unusual first.
+    /// The most unusual field, and up to two others that are unusual as well.
     pub fields: Vec<FieldReason>,
-    /// What the request detector found, where there is one.
+    /// What the request detector found, where it found something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestReason>,
 }
@@ -52,7 +54,7 @@ pub struct FieldReason {
     pub score: Score,
     /// The decoded value, or what may be said of it.
     pub value: Snippet,
-    /// What contributed most to the score.
+    /// What contributed most to the score: first what can be named in the value, then what is about its shape.
     pub because: Vec<Contribution>,
     /// What is usual at this location.
     pub usual: String,
@@ -170,13 +172,14 @@ pub(crate) fn explain_field(
     let field = &measured.field;
     let secret = secrets.is_secret(field.location, field.key);
     let evidence = extractor.evidence(field.value);
+    let shown = secrets.mask_inline(field.value);
     let groups = words::contributions(field, measured.row, measured.residuals);
     let because: Vec<Contribution> = groups
         .iter()
         .filter(|group| group.share >= SMALLEST_SHARE)
         .take(TOP_CONTRIBUTIONS)
         .map(|group| Contribution {
-            what: group.describe(field, &evidence, secret),
+            what: group.describe(field, &shown, &evidence, secret),
             share: round_share(group.share),
         })
         .collect();
@@ -184,8 +187,7 @@ pub(crate) fn explain_field(
     let value = if secret {
         Snippet::redacted(field.value)
     } else {
-        let masked = secrets.mask_inline(field.value);
-        Snippet::new(&masked, marked_part(field.value, &evidence))
+        Snippet::new(&shown, marked_part(field.value, &evidence))
     };
     let passes = measured
         .without_mark

@@ -88,7 +88,8 @@ impl SecretKeys {
     /// What may be said of a secret value: its length and its alphabet.
     #[must_use]
     pub fn describe(value: &[u8]) -> String {
-        let classes: [(&str, fn(&u8) -> bool); 6] = [
+        type Class = (&'static str, fn(&u8) -> bool);
+        let classes: [Class; 6] = [
             ("lower-case letters", u8::is_ascii_lowercase),
             ("upper-case letters", u8::is_ascii_uppercase),
             ("digits", u8::is_ascii_digit),

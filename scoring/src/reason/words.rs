@@ -22,6 +22,17 @@ enum Kind {
     Skeleton,
 }
 
+impl Kind {
+    /// Words and structure can be pointed at, punctuation less so, the shape of a value hardly at all.
+    fn vagueness(self) -> u8 {
+        match self {
+            Self::Lexicon(_) | Self::Structure => 0,
+            Self::Punctuation => 1,
+            Self::Statistics | Self::Skeleton => 2,
+        }
+    }
+}
+
 /// One kind of contribution to a row's error.
 #[derive(Clone, Debug)]
 pub(super) struct Contributions {
@@ -32,7 +43,8 @@ pub(super) struct Contributions {
     columns: Vec<(usize, f32, f32)>,
 }
 
-/// The kinds of contribution to a row's error, the largest first.
+/// The kinds of contribution to a row's error: first those that name something in the value, then those about its
+/// shape, each the largest first. Of two true answers the one that can be acted on comes first.
 pub(super) fn contributions(
     field: &Field<'_>,
     row: &[f32],
@@ -65,7 +77,10 @@ pub(super) fn contributions(
     for group in &mut groups {
         group.columns.sort_by(|(_, a, _), (_, b, _)| b.total_cmp(a));
     }
-    groups.sort_by(|a, b| b.share.total_cmp(&a.share));
+    groups.sort_by(|a, b| {
+        let vagueness = a.kind.vagueness().cmp(&b.kind.vagueness());
+        vagueness.then(b.share.total_cmp(&a.share))
+    });
     groups
 }
 
@@ -80,16 +95,17 @@ impl Contributions {
         }
     }
 
-    /// What was found. Of a secret value only its kind is told.
+    /// What was found; `shown` is the value with secrets inside it masked. Of a secret value only the kind is told.
     pub(super) fn describe(
         &self,
         field: &Field<'_>,
+        shown: &[u8],
         evidence: &[Evidence],
         secret: bool,
     ) -> String {
         let name = self.name();
         let details = match self.kind {
-            Kind::Lexicon(family) if !secret => terms(field.value, evidence, family),
+            Kind::Lexicon(family) if !secret => terms(shown, evidence, family),
             Kind::Punctuation if !secret => self.marks(),
             Kind::Structure => self.named_columns(),
             Kind::Statistics => self.statistics(field),
@@ -155,7 +171,11 @@ impl Contributions {
 fn statistic(name: &str, value: f32, field: &Field<'_>) -> String {
     match name {
         "length" => format!("length {} bytes", field.value.len()),
-        "decode layers" => format!("{} layers of encoding", field.layers),
+        "decode layers" => match field.layers {
+            0 => "not encoded".to_owned(),
+            1 => "encoded once".to_owned(),
+            layers => format!("encoded {layers} times"),
+        },
         "obfuscated encodings" => format!("{} disguised encodings", field.obfuscations),
         "entropy" => format!("entropy {value:.1} bits a byte"),
         _ if name.starts_with("share of") => format!(
@@ -185,7 +205,7 @@ fn family_words(family: Family) -> &'static str {
         Family::Code => "server-side code",
         Family::Query => "LDAP, NoSQL, XPath or GraphQL syntax",
         Family::Protocol => "protocol lines inside a value",
-        Family::Address => "addresses inside the server's network",
+        Family::Address => "suspicious addresses or schemes",
     }
 }
 
@@ -207,7 +227,7 @@ fn terms(value: &[u8], evidence: &[Evidence], family: Family) -> Vec<String> {
         let end = piece.end.min(piece.start + TERM_BYTES);
         let text = super::snippet::printable(value.get(piece.start..end).unwrap_or_default());
         let term = format!("`{}`", text.trim().to_lowercase());
-        if !terms.contains(&term) {
+        if !terms.contains(&term) && !term.contains('*') {
             terms.push(term);
         }
         if terms.len() == NAMED {
@@ -226,11 +246,7 @@ pub(super) fn usual(usual: Option<&Usual>, groups: &[Contributions]) -> String {
     for group in groups.iter().take(NAMED) {
         if let Kind::Lexicon(family) = group.kind {
             let share = usual.families.get(family.name()).copied().unwrap_or(0.0);
-            text.push_str(&format!(
-                "; {} in {} of normal values",
-                family_words(family),
-                percent(share)
-            ));
+            text.push_str(&format!("; {} in {}", family_words(family), percent(share)));
         }
     }
     if let Some(example) = usual.examples.first() {
@@ -251,11 +267,11 @@ fn lengths(usual: &Usual) -> String {
 
 fn percent(share: f64) -> String {
     if share <= 0.0 {
-        "none".to_owned()
+        "no normal value".to_owned()
     } else if share < 0.0005 {
-        "fewer than 0.1%".to_owned()
+        "fewer than 0.1% of normal values".to_owned()
     } else {
-        format!("{:.1}%", share * 100.0)
+        format!("{:.1}% of normal values", share * 100.0)
     }
 }
 
@@ -283,9 +299,13 @@ pub(super) fn would_pass(
         Some(usual) => format!("a value like the usual ones, {} bytes long", lengths(usual)),
         None => "a value of letters and digits".to_owned(),
     };
-    if !without.is_empty() {
+    if let Some((last, others)) = without.split_last() {
         text.push_str(", without ");
-        text.push_str(&without.join(" and "));
+        if !others.is_empty() {
+            text.push_str(&others.join(", "));
+            text.push_str(" or ");
+        }
+        text.push_str(last);
     }
     text
 }
@@ -330,9 +350,9 @@ mod tests {
 
     #[test]
     fn shares_are_never_rounded_to_nothing() {
-        assert_eq!(percent(0.0), "none");
-        assert_eq!(percent(0.0001), "fewer than 0.1%");
-        assert_eq!(percent(0.0123), "1.2%");
+        assert_eq!(percent(0.0), "no normal value");
+        assert_eq!(percent(0.0001), "fewer than 0.1% of normal values");
+        assert_eq!(percent(0.0123), "1.2% of normal values");
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! What goes into an assessment and what comes out. Not here: how it is made.
+
+use std::time::Duration;
+
+use ndarray::Array2;
+use weir_features::{FIELD_WIDTH, Location, Scratch};
+
+use super::CHUNK_ROWS;
+use crate::budget::{Score, Scores};
+use crate::ort::SessionError;
+
+/// Why a request has no score.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScoreError {
+    /// A run of a detector failed.
+    #[error("the {detector} detector failed: {source}")]
+    Detector {
+        /// `field` or `request`.
+        detector: &'static str,
+        /// Why.
+        source: SessionError,
+    },
+}
+
+impl ScoreError {
+    pub(super) fn field(source: SessionError) -> Self {
+        Self::Detector {
+            detector: "field",
+            source,
+        }
+    }
+
+    pub(super) fn request(source: SessionError) -> Self {
+        Self::Detector {
+            detector: "request",
+            source,
+        }
+    }
+}
+
+/// Says which fields a policy excepts from scoring.
+pub trait FieldFilter {
+    /// True when the field `key` at `location` is not scored.
+    fn excepted(&self, location: Location, key: &[u8]) -> bool;
+}
+
+/// Excepts nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoExceptions;
+
+impl FieldFilter for NoExceptions {
+    fn excepted(&self, _: Location, _: &[u8]) -> bool {
+        false
+    }
+}
+
+/// What the detectors say about one request, and what it cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assessment {
+    /// The calibrated scores.
+    pub scores: Scores,
+    /// Rows computed.
+    pub rows: usize,
+    /// Where the time went.
+    pub timings: Timings,
+    /// The field that decided the field score; `None` for a request without fields.
+    pub top: Option<TopField>,
+}
+
+/// Where the time of an assessment went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// From bytes to rows.
+    pub extract: Duration,
+    /// From rows to scores.
+    pub score: Duration,
+}
+
+/// The most unusual field of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopField {
+    /// The part of the request.
+    pub location: Location,
+    /// Its name there.
+    pub key: Vec<u8>,
+    /// The score the request would have if this were its only field.
+    pub score: Score,
+}
+
+/// The reusable memory of scoring; keep one for each worker.
+#[derive(Debug)]
+pub struct EngineScratch {
+    pub(super) features: Scratch,
+    pub(super) rows: Array2<f32>,
+    pub(super) errors: Vec<f32>,
+    pub(super) fields: Vec<usize>,
+}
+
+impl Default for EngineScratch {
+    fn default() -> Self {
+        Self {
+            features: Scratch::default(),
+            rows: Array2::zeros((CHUNK_ROWS, FIELD_WIDTH)),
+            errors: Vec::with_capacity(CHUNK_ROWS),
+            fields: Vec::with_capacity(CHUNK_ROWS),
+        }
+    }
+}
