@@ -9,7 +9,7 @@ use crate::decode::{Plus, decode_in};
 use crate::field::{Field, Fields, Scratch};
 use crate::lexicon::{Evidence, Lexicon};
 use crate::location::Location;
-use crate::nested::{leaf, name, pairs};
+use crate::nested::{encoded_text, leaf, name, pairs};
 use crate::request::{RequestView, split_target};
 use crate::row;
 use crate::sink::{Origin, Place, emit, finish};
@@ -112,7 +112,11 @@ fn add_path(scratch: &mut Scratch, raw: &[u8]) {
     }
     let folded = u8::from(memchr::memchr(b'\\', decoded).is_some());
     let origin = Origin::default().deeper(undone.layers, undone.obfuscations + folded);
-    emit(scratch, Place::new(Location::Path, b""), &normal, origin);
+    let place = Place::new(Location::Path, b"");
+    emit(scratch, place, &normal, origin);
+    for segment in normal.split(|&byte| byte == b'/') {
+        encoded_text(scratch, place, segment, origin, 0);
+    }
     scratch.buffers.text[0] = normal;
     scratch.buffers.decode[0] = buffers;
 }

@@ -170,21 +170,24 @@ fn enter(scratch: &mut Scratch, place: Place<'_>, value: &[u8], origin: Origin, 
             graphql::walk(scratch, place, text, nested, depth + 1);
             true
         }
-        _ => match base64_text(text) {
-            Some(decoded) => {
-                leaf(
-                    scratch,
-                    place,
-                    &decoded,
-                    Plus::Literal,
-                    nested.deeper(1, 0),
-                    depth + 1,
-                );
-                true
-            }
-            None => false,
-        },
+        _ => encoded_text(scratch, place, text, nested, depth),
     }
+}
+
+/// Adds the text that base64 hides, if that is what `text` is.
+pub(crate) fn encoded_text(
+    scratch: &mut Scratch,
+    place: Place<'_>,
+    text: &[u8],
+    origin: Origin,
+    depth: u8,
+) -> bool {
+    let Some(decoded) = base64_text(text) else {
+        return false;
+    };
+    let origin = origin.marked(Marks::NESTED).deeper(1, 0);
+    leaf(scratch, place, &decoded, Plus::Literal, origin, depth + 1);
+    true
 }
 
 /// `scheme://...?...` whose address has no white space, quotes or angle brackets; its query may hold anything.
