@@ -4,7 +4,7 @@ use std::fmt;
 
 use weir_scoring::record::OwnedRequest;
 
-pub struct Shape {
+pub(crate) struct Shape {
     name: &'static str,
     make: fn() -> OwnedRequest,
 }
@@ -15,7 +15,7 @@ impl fmt::Display for Shape {
     }
 }
 
-pub const SHAPES: [Shape; 4] = [
+pub(crate) const SHAPES: [Shape; 4] = [
     Shape {
         name: "page",
         make: page,
@@ -35,7 +35,7 @@ pub const SHAPES: [Shape; 4] = [
 ];
 
 impl Shape {
-    pub fn request(&self) -> OwnedRequest {
+    pub(crate) fn request(&self) -> OwnedRequest {
         (self.make)()
     }
 }

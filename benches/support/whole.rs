@@ -11,7 +11,7 @@ use weir_scoring::ort::{ExecutionProvider, Runtime};
 use crate::shapes::Shape;
 
 /// Scores with a field detector only, as the shipped base has.
-pub fn bench(bencher: Bencher<'_, '_>, shape: &Shape) {
+pub(crate) fn bench(bencher: Bencher<'_, '_>, shape: &Shape) {
     let Some(engine) = engine() else {
         return bencher.bench(|| ());
     };

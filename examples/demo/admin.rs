@@ -29,7 +29,7 @@ impl Admin {
     }
 
     async fn ask(&self, message: &Message) -> Result<Answer> {
-        Visitor::new(self.0, None)
+        Visitor::local(self.0)
             .send(message)
             .await
             .map_err(|why| anyhow!("admin listener: {why}"))
@@ -109,7 +109,18 @@ impl Status {
                 .and_then(Value::as_u64)
                 .unwrap_or_default(),
             bundle: text("/bundle/id"),
-            detectors: Vec::new(),
+            detectors: names(value.pointer("/bundle/detectors")),
         }
     }
+}
+
+fn names(value: Option<&Value>) -> Vec<String> {
+    let list = value
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    list.iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }

@@ -3,6 +3,7 @@
 //! Only processes started here are ever ended, by their own handles.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ impl Program {
             File::create(&output).with_context(|| format!("cannot write {}", output.display()))?;
         let errors = file.try_clone().context("cannot share an output file")?;
         let child = command
+            // A group of its own: Ctrl-C reaches the demo alone, which then ends its children in order.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(errors)

@@ -17,11 +17,15 @@ use crate::message::Message;
 use crate::shop::SERVER_NAME;
 use crate::tally::Outcome;
 
+/// What the shop's customers have in their address bar. Requests name it as they would behind a real domain.
+pub(crate) const SITE: &str = "www.brook-and-bank.example";
+
 /// Nothing in the demo takes this long: an answer that does is a failure.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Visitor {
     to: SocketAddr,
+    host: String,
     from: Option<IpAddr>,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
@@ -60,10 +64,22 @@ impl Answer {
 }
 
 impl Visitor {
+    /// A visitor of the site.
     pub(crate) fn new(to: SocketAddr, from: Option<IpAddr>) -> Self {
         Self {
             to,
+            host: SITE.to_owned(),
             from,
+            connection: None,
+        }
+    }
+
+    /// A client that names the address itself, as scripts on the same machine do.
+    pub(crate) fn local(to: SocketAddr) -> Self {
+        Self {
+            to,
+            host: to.to_string(),
+            from: None,
             connection: None,
         }
     }
@@ -117,7 +133,7 @@ impl Visitor {
         let mut builder = Request::builder()
             .method(message.method)
             .uri(&message.target)
-            .header(HOST, self.to.to_string());
+            .header(HOST, &self.host);
         for (name, value) in &message.headers {
             builder = builder.header(*name, value.as_bytes());
         }

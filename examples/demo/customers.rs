@@ -7,18 +7,18 @@ mod words;
 
 use serde_json::json;
 
+use crate::client::SITE;
 use crate::message::{Message, percent, query};
 use crate::random::Random;
 use words::{
-    BROWSERS, Browser, CATCHES, CATEGORIES, CITIES, NAMES, NOTES, PRODUCTS, REVIEWS, SEARCHES,
-    STREETS,
+    BROWSERS, Browser, CATCHES, CATEGORIES, CITIES, MAILBOXES, NAMES, NOTES, PRODUCTS, REVIEWS,
+    SEARCHES, STREETS, SUPPLIERS,
 };
 
 /// Loads in the order a visit takes them; the rest of the visit wanders.
 pub(crate) struct Customer {
     random: Random,
     browser: Browser,
-    host: String,
     name: &'static str,
     page: String,
     /// Set by the shop's answer to the login; tracking cookies are there from the start.
@@ -28,7 +28,7 @@ pub(crate) struct Customer {
 }
 
 impl Customer {
-    pub(crate) fn new(mut random: Random, host: &str) -> Self {
+    pub(crate) fn new(mut random: Random) -> Self {
         let visitor = format!(
             "GA1.1.{}.{}",
             random.between(100_000_000, 2_000_000_000),
@@ -37,8 +37,7 @@ impl Customer {
         Self {
             browser: random.pick(BROWSERS),
             name: random.pick(NAMES),
-            page: format!("http://{host}/"),
-            host: host.to_owned(),
+            page: format!("https://{SITE}/"),
             session: None,
             visitor,
             steps: 0,
@@ -59,7 +58,7 @@ impl Customer {
             && !dressed.target.starts_with("/static")
             && !dressed.target.starts_with("/api")
         {
-            self.page = format!("http://{}{}", self.host, dressed.target);
+            self.page = format!("https://{SITE}{}", dressed.target);
         }
         dressed
     }
@@ -150,19 +149,15 @@ impl Customer {
     }
 
     fn email(&mut self) -> String {
-        let simple: String = self
-            .name
-            .to_lowercase()
-            .chars()
-            .filter(|letter| letter.is_ascii_lowercase() || *letter == ' ')
-            .collect();
-        let simple = simple.trim().replace(' ', ".");
-        format!(
-            "{}@{}",
-            if simple.is_empty() { "lina" } else { &simple },
-            self.random
-                .pick(&["example.com", "example.org", "mail.example.net"])
-        )
+        let place = self
+            .random
+            .pick(&["example.com", "example.org", "mail.example.net"]);
+        let number = if self.random.one_in(3) {
+            self.random.between(1, 99).to_string()
+        } else {
+            String::new()
+        };
+        format!("{}{number}@{place}", self.random.pick(MAILBOXES))
     }
 
     fn api_cart(&mut self, product: &str) -> Message {
@@ -182,7 +177,10 @@ impl Customer {
     }
 
     fn review(&mut self, product: &str) -> Message {
-        let text = self.random.pick(REVIEWS);
+        let mut text = self.random.pick(REVIEWS).to_owned();
+        if self.random.one_in(2) {
+            text = format!("{text} {}", self.random.pick(REVIEWS));
+        }
         Message::json(
             "/api/reviews",
             &json!({"product": product, "stars": self.random.between(1, 6), "author": self.name, "text": text}),
@@ -247,8 +245,9 @@ impl Customer {
         Message::xml(
             "/api/stock",
             format!(
-                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<stock supplier=\"Rods &amp; Reels Ltd\">\n  <item id=\"{product}\"><count>{}</count>\
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<stock supplier=\"{}\">\n  <item id=\"{product}\"><count>{}</count>\
                  <price currency=\"EUR\">{}.90</price></item>\n</stock>\n",
+                self.random.pick(SUPPLIERS),
                 self.random.between(0, 200),
                 self.random.between(5, 300)
             ),
@@ -298,7 +297,7 @@ impl Customer {
             message = message.with("referer", self.page.clone());
         }
         if message.method == "POST" {
-            message = message.with("origin", format!("http://{}", self.host));
+            message = message.with("origin", format!("https://{SITE}"));
         }
         message
     }

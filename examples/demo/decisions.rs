@@ -9,6 +9,8 @@ use serde_json::Value;
 
 /// Records are written by a thread of their own, a moment after the answer.
 const LIMIT: Duration = Duration::from_secs(3);
+/// Columns of a paragraph: with its margin it fits on a terminal of 100.
+const PARAGRAPH: usize = 84;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The decision about the request with this id.
@@ -45,19 +47,39 @@ pub(crate) fn in_words(what: &str, record: &Value) -> String {
     ];
     match record.pointer("/reason/fields/0") {
         Some(field) => {
-            lines.push(format!(
-                "    where      {} {}",
+            let place = format!(
+                "{} {}",
                 text(field, "/location").replace('_', " "),
                 text(field, "/key")
-            ));
-            lines.push(format!("    value      {}", value(field)));
-            lines.push(format!("    because    {}", because(field)));
-            lines.push(format!("    usual      {}", text(field, "/usual")));
-            lines.push(format!("    would pass {}", text(field, "/would_pass")));
+            );
+            lines.push(wrapped("where", &place));
+            lines.push(wrapped("value", &value(field)));
+            lines.push(wrapped("because", &because(field)));
+            lines.push(wrapped("usual", text(field, "/usual")));
+            lines.push(wrapped("would pass", text(field, "/would_pass")));
         }
         None => lines.push("    (the record holds no reason)".to_owned()),
     }
     lines.join("\n") + "\n"
+}
+
+/// A named paragraph, broken between words.
+fn wrapped(name: &str, text: &str) -> String {
+    let mut lines = vec![format!("    {name:<10}")];
+    let mut width = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count() + 1;
+        if width > 0 && width + length > PARAGRAPH {
+            lines.push(" ".repeat(14));
+            width = 0;
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push(' ');
+            line.push_str(word);
+        }
+        width += length;
+    }
+    lines.join("\n")
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {

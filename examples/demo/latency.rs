@@ -23,7 +23,7 @@ pub(crate) struct Added {
 
 /// Microseconds at the 50th and 99th percentile, either way.
 pub(crate) async fn measure(shop: SocketAddr, weir: SocketAddr) -> Result<Added> {
-    let mut customer = Customer::new(Random::new(77), &weir.to_string());
+    let mut customer = Customer::new(Random::new(77));
     let mut ways = [Visitor::new(shop, None), Visitor::new(weir, None)];
     let mut times = [Vec::with_capacity(PAIRS), Vec::with_capacity(PAIRS)];
     for pair in 0..WARM_UP + PAIRS {

@@ -37,7 +37,7 @@ impl Stage {
             admin,
         };
         copy_bundle(bundle, &stage.bundle())?;
-        fs::create_dir(stage.capture()).context("cannot make the capture folder")?;
+        fs::create_dir_all(stage.capture()).context("cannot make the capture folder")?;
         let replaced = fill(
             &text,
             &[
@@ -45,7 +45,7 @@ impl Stage {
                 (ADMIN, &admin.to_string()),
                 (SHOP, &shop.to_string()),
                 (BUNDLE, &stage.bundle().display().to_string()),
-                (DATA, &stage.folder.path().display().to_string()),
+                (DATA, &stage.data().display().to_string()),
             ],
         )
         .with_context(|| format!("{} is not the file this demo expects", template.display()))?;
@@ -62,12 +62,16 @@ impl Stage {
         self.folder.path().join("model")
     }
 
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     pub(crate) fn capture(&self) -> PathBuf {
-        self.folder.path().join("capture")
+        self.data().join("capture")
     }
 
     pub(crate) fn decisions(&self) -> PathBuf {
-        self.folder.path().join("decisions.jsonl")
+        self.data().join("decisions.jsonl")
     }
 
     pub(crate) fn log(&self, name: &str) -> PathBuf {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::admin::{Admin, Status};
-use crate::board::{Board, millis};
+use crate::board::{self, Board, millis};
 use crate::children::{self, Program};
 use crate::decisions;
 use crate::latency::{self, Added};
@@ -48,7 +48,7 @@ struct Show {
 /// Facts for the summary that the tally does not hold.
 struct Told {
     scans: [Counts; 2],
-    swaps: Vec<String>,
+    swaps: Vec<(&'static str, String)>,
     latency: Added,
 }
 
@@ -64,7 +64,12 @@ pub(crate) async fn run(props: Props) -> Result<()> {
         },
     };
     show.play(&mut told).await?;
-    show.summary(&told)
+    show.summary(&told)?;
+    drop(show);
+    board::print(
+        "Nothing is left running. README.md says how to put Weir in front of your own application.\n",
+    );
+    Ok(())
 }
 
 impl Show {
@@ -100,10 +105,10 @@ impl Show {
 
     async fn play(&mut self, told: &mut Told) -> Result<()> {
         self.crowd = Some(Crowd::let_in(self.stage.weir, Arc::clone(&self.tally)));
-        self.watch("customers shop, attackers try their luck", 4)
+        self.watch("customers shop, attackers try their luck", 5)
             .await?;
         told.scans[0] = self.scan("a scanner walks through the shop", 1).await?;
-        self.watch("customers shop, attackers try their luck", 4)
+        self.watch("customers shop, attackers try their luck", 5)
             .await?;
         self.explain().await?;
         told.swaps.push(self.change_budgets().await?);
@@ -195,13 +200,13 @@ impl Show {
     }
 
     /// Looser flags, in the middle of the traffic.
-    async fn change_budgets(&mut self) -> Result<String> {
+    async fn change_budgets(&mut self) -> Result<(&'static str, String)> {
         let (before, sent) = (self.admin.status().await?, self.tally.all());
         let answer = self.admin.set_budgets("1/100", "1/1000").await?;
         self.watch("the flag budget is 1/100 now", 3).await?;
         let (after, told) = (self.admin.status().await?, self.tally.all().minus(sent));
         let line = format!(
-            "budgets     flag {} -> {}, generation {} -> {}, {} requests meanwhile, {} failed",
+            "flag {} -> {}, generation {} -> {}, {} requests meanwhile, {} failed",
             old_flag(&answer),
             "1/100",
             before.generation,
@@ -210,11 +215,11 @@ impl Show {
             told.failed
         );
         self.board
-            .say(&format!("\nSwapped while traffic ran: {line}"));
-        Ok(line)
+            .say(&format!("\nNew budgets while traffic ran: {line}"));
+        Ok(("new budgets", line))
     }
 
-    async fn train_and_swap(&mut self) -> Result<String> {
+    async fn train_and_swap(&mut self) -> Result<(&'static str, String)> {
         let (before, sent) = (self.admin.status().await?, self.tally.all());
         let program = children::find("weir-train", self.props.weir_train.as_deref())?;
         let mut command = Command::new(program);
@@ -232,7 +237,8 @@ impl Show {
             command,
             self.stage.log("weir-train"),
         )?);
-        self.board.doing = "weir-train learns the request detector from the capture, and publishes over the running model".to_owned();
+        self.board.doing =
+            "weir-train fits the request detector to the captured traffic".to_owned();
         while self.still_training()? {
             self.tick().await?;
         }
@@ -243,9 +249,10 @@ impl Show {
         let after = self.wait_for_swap(&before).await?;
         let told = self.tally.all().minus(sent);
         let line = format!(
-            "model       {} -> {}, generation {} -> {}, trained in {:.1} s, {} requests meanwhile, {} failed",
+            "{} -> {} (detectors: {}), generation {} -> {}, trained in {:.1} s, {} requests meanwhile, {} failed",
             short(&before.bundle),
             short(&after.bundle),
+            after.detectors.join(" and "),
             before.generation,
             after.generation,
             trained.as_secs_f64(),
@@ -253,8 +260,8 @@ impl Show {
             told.failed
         );
         self.board
-            .say(&format!("\nSwapped while traffic ran: {line}"));
-        Ok(line)
+            .say(&format!("\nNew model while traffic ran: {line}"));
+        Ok(("new model", line))
     }
 
     fn still_training(&mut self) -> Result<bool> {
@@ -295,75 +302,108 @@ impl Show {
         );
         let scanner = self.tally.of(Kind::Scanner);
         let aimed = attacks.minus(scanner);
-        let mut lines = vec![
-            String::new(),
-            "Summary".to_owned(),
-            format!(
-                "  requests          {} ({} by customers, {} attacks, {} scanner probes)",
-                all.sent, customers.sent, aimed.sent, scanner.sent
+        let mut rows = vec![
+            (
+                "requests",
+                format!(
+                    "{}: {} by customers, {} attacks, {} scanner probes",
+                    all.sent, customers.sent, aimed.sent, scanner.sent
+                ),
             ),
-            format!(
-                "  blocked attacks   {} of {} ({})",
-                aimed.blocked,
-                aimed.sent,
-                share(aimed.blocked, aimed.sent)
+            (
+                "blocked attacks",
+                format!(
+                    "{} of {} ({})",
+                    aimed.blocked,
+                    aimed.sent,
+                    share(aimed.blocked, aimed.sent)
+                ),
             ),
-            format!(
-                "  missed attacks    {} ({} of them flagged for the shop)",
-                aimed.sent - aimed.blocked - aimed.failed,
-                aimed.flagged
+            (
+                "missed attacks",
+                format!(
+                    "{}, {} of them flagged for the shop",
+                    aimed.sent - aimed.blocked - aimed.failed,
+                    aimed.flagged
+                ),
             ),
-            format!(
-                "  false positives   {} of {} customer requests blocked ({}), {} more flagged",
-                customers.blocked,
-                customers.sent,
-                share(customers.blocked, customers.sent),
-                customers.flagged
+            (
+                "false positives",
+                format!(
+                    "{} of {} customer requests blocked ({}), {} more flagged",
+                    customers.blocked,
+                    customers.sent,
+                    share(customers.blocked, customers.sent),
+                    customers.flagged
+                ),
             ),
         ];
-        for (name, scan) in ["scanner, before    ", "scanner, after     "]
-            .iter()
+        for (name, scan) in ["scanner, before", "scanner, after"]
+            .into_iter()
             .zip(told.scans)
         {
-            lines.push(format!(
-                "  {name}{} of {} probes blocked, {} flagged",
-                scan.blocked, scan.sent, scan.flagged
+            rows.push((
+                name,
+                format!(
+                    "{} of {} probes blocked, {} flagged",
+                    scan.blocked, scan.sent, scan.flagged
+                ),
             ));
         }
-        for swap in &told.swaps {
-            lines.push(format!("  swapped {swap}"));
-        }
-        lines.push(added(&told.latency));
-        lines.push(format!("  failed requests   {}", all.failed));
+        rows.extend(told.swaps.iter().cloned());
+        rows.extend(latency_rows(&told.latency));
+        rows.push(("failed requests", all.failed.to_string()));
         if all.uninspected > 0 {
-            lines.push(format!(
-                "  not inspected     {} (the deadline passed; this route fails open)",
-                all.uninspected
+            rows.push((
+                "not inspected",
+                format!(
+                    "{}: inspection failed, and this route fails open",
+                    all.uninspected
+                ),
             ));
         }
-        self.board.say(&lines.join("\n"));
+        let lines: String = rows
+            .iter()
+            .map(|(name, text)| format!("  {name:<17}{text}\n"))
+            .collect();
+        self.board.say(&format!("\nSummary\n{lines}"));
         for why in self.tally.failures() {
-            self.board.say(&format!("    {why}"));
+            self.board.say(&format!("  failed: {why}"));
         }
         if all.failed > 0 {
             bail!("{} requests failed; no swap may cost a request", all.failed);
+        }
+        if aimed.blocked == 0 {
+            bail!("no attack was blocked");
         }
         Ok(())
     }
 }
 
-fn added(latency: &Added) -> String {
+fn latency_rows(latency: &Added) -> [(&'static str, String); 2] {
     let (direct, through) = (latency.direct, latency.through);
-    format!(
-        "  added latency     p50 {}, p99 {} (direct {} / {}, through Weir {} / {}; {} pairs, in turn)",
-        millis(through.0.saturating_sub(direct.0)),
-        millis(through.1.saturating_sub(direct.1)),
-        millis(direct.0),
-        millis(direct.1),
-        millis(through.0),
-        millis(through.1),
-        latency.pairs
-    )
+    let more = |through: u32, direct: u32| millis(through.saturating_sub(direct));
+    [
+        (
+            "added latency",
+            format!(
+                "p50 {}, p99 {}",
+                more(through.0, direct.0),
+                more(through.1, direct.1)
+            ),
+        ),
+        (
+            "",
+            format!(
+                "({} requests each way, in turn: direct {} / {}, through Weir {} / {})",
+                latency.pairs,
+                millis(direct.0),
+                millis(direct.1),
+                millis(through.0),
+                millis(through.1)
+            ),
+        ),
+    ]
 }
 
 fn running(status: &Status) -> String {
@@ -383,7 +423,7 @@ fn share(part: u64, whole: u64) -> String {
 }
 
 fn old_flag(answer: &Value) -> String {
-    answer.pointer("/old/flag").map_or_else(
+    answer.pointer("/routes/0/old/flag").map_or_else(
         || "?".to_owned(),
         |flag| {
             flag.as_str()

@@ -86,11 +86,10 @@ impl Crowd {
 
 /// One customer after the other: real shops see visits, not endless sessions.
 async fn customers(street: Street, mut random: Random) {
-    let host = street.to.to_string();
     pause(random.between(0, 2000)).await;
     while !street.stop.load(Ordering::Relaxed) {
         let mut visitor = street.arrive(CUSTOMER_NET);
-        let mut customer = Customer::new(Random::new(random.next()), &host);
+        let mut customer = Customer::new(Random::new(random.next()));
         for _ in 0..random.between(12, 40) {
             if street.stop.load(Ordering::Relaxed) {
                 return;
@@ -184,7 +183,7 @@ mod tests {
         let tally = Tally::default();
         for seed in 0..20 {
             let mut visitor = Visitor::new(shop, Some(address(CUSTOMER_NET, seed)));
-            let mut customer = Customer::new(Random::new(u64::from(seed)), &shop.to_string());
+            let mut customer = Customer::new(Random::new(u64::from(seed)));
             for _ in 0..40 {
                 let message = customer.act();
                 let answer = visitor

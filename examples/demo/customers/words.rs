@@ -138,6 +138,14 @@ pub(super) const NOTES: &[&str] = &[
     "",
     "Deliver after 5 pm and/or on Saturday. Thanks!",
     "c/o O'Reilly, 2nd floor -- mind the dog :)",
+    "Second bell from the top. The lift is out of order again...",
+    "Bitte beim Nachbarn abgeben (Familie Groß), danke!",
+    "Happy birthday, Dad! With love from all of us",
+    "Could you add a size chart? I'm between M and L.",
+    "Invoice to: Brook Farm Ltd, VAT no. IE1234567X",
+    "No hurry :)",
+    "Merci de livrer avant le 15, si possible.",
+    "The voucher didn't work in the app; please take it off the total.",
 ];
 pub(super) const CATCHES: &[&str] = &[
     "Brown trout, 42 cm!",
@@ -168,4 +176,38 @@ pub(super) const PRODUCTS: &[&str] = &[
 ];
 pub(super) const CATEGORIES: &[&str] = &[
     "rods", "reels", "lines", "clothing", "gear", "camp", "books", "gifts",
+];
+
+pub(super) const MAILBOXES: &[&str] = &[
+    "anna.mueller",
+    "siobhan.obrien",
+    "luca",
+    "j.gross",
+    "hoa.nguyen",
+    "zoe.vdm",
+    "maria-jose",
+    "john.smith",
+    "aoife_oneill",
+    "ibrahim.k",
+    "ase",
+    "lina.li",
+    "jean-luc",
+    "priya.raman",
+    "tomandjill",
+    "info",
+    "p.osullivan",
+];
+
+/// As they stand in XML.
+pub(super) const SUPPLIERS: &[&str] = &[
+    "Harz Outdoor",
+    "Rods &amp; Reels Ltd",
+    "Nordic Waders AS",
+    "Lakeside Supplies",
+    "Moulinet SARL",
+    "Otter Knives",
+    "Fjord Line",
+    "Bergfreund GmbH",
+    "Stillwater Co.",
+    "Kettle and Stool",
 ];
