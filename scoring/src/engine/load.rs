@@ -17,6 +17,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(10);
 pub const GOLDEN_TOLERANCE: f32 = 1e-3;
 /// Errors below this are compared as if they were this large.
 const GOLDEN_FLOOR: f32 = 1e-3;
+
 /// Why a bundle cannot become an engine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

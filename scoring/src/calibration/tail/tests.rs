@@ -27,6 +27,42 @@ fn the_sample_is_believed_where_it_is_rich() {
     assert_eq!(tail.samples(), 20_000);
 }
 
+/// Log-normal values by Box and Muller from a fixed linear congruential sequence.
+fn log_normal(seed: u64) -> impl FnMut() -> f32 {
+    let mut state = seed;
+    let mut uniform = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    };
+    move || {
+        let (radius, angle) = (uniform(), uniform());
+        ((-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()).exp() as f32
+    }
+}
+
+#[test]
+fn budgets_hold_on_data_that_was_not_fitted() {
+    let mut draw = log_normal(1);
+    let fitted: Vec<f32> = (0..8000).map(|_| draw()).collect();
+    let tail = Tail::fit(&fitted).unwrap();
+    let fresh: Vec<f32> = (0..400_000).map(|_| draw()).collect();
+    for (budget, least, most) in [
+        (1.0 / 200.0, 0.75, 1.3),
+        (1.0 / 1000.0, 0.5, 1.6),
+        (1e-4, 0.2, 3.0),
+    ] {
+        let threshold = Score::from_probability(budget);
+        let hits = fresh
+            .iter()
+            .filter(|value| tail.score(**value) >= threshold)
+            .count();
+        let ratio = hits as f64 / fresh.len() as f64 / budget;
+        assert!((least..most).contains(&ratio), "{budget}: {ratio}");
+    }
+}
+
 #[test]
 fn an_exponential_tail_is_continued() {
     let tail = Tail::fit(&sample(20_000, |share| -share.ln())).unwrap();
