@@ -23,6 +23,8 @@ fn paths_are_decoded_and_normalised_but_keep_their_dots() {
         Sample::get("http://other.example/x?y=z").values(Location::Path),
         ["/x"]
     );
+    let encoded = Sample::get("/file/Li4vLi4vZXRjL3Bhc3N3ZA==/view");
+    assert!(encoded.finds(Location::Path, "", "../../etc/passwd"));
     assert!(Sample::get("http://other.example/x").finds(
         Location::Header,
         ":authority",
