@@ -52,7 +52,11 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// # Errors
 /// When the address is in use or not ours; the caller names it in the message.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     // A restart must not wait for connections of the last run to expire. On Linux this does not let two processes
     // share a port.
     socket.set_reuse_address(true)?;
@@ -65,7 +69,12 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves one listener of the configuration until `shutdown` turns true (or its sender is gone), then drains.
-pub async fn serve(listener: TcpListener, index: usize, proxy: Arc<Proxy>, mut shutdown: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    index: usize,
+    proxy: Arc<Proxy>,
+    mut shutdown: watch::Receiver<bool>,
+) {
     // Closed when the last connection has dropped its end.
     let (open, guard) = watch::channel(());
     let mut pause = FIRST_PAUSE;
@@ -77,7 +86,10 @@ pub async fn serve(listener: TcpListener, index: usize, proxy: Arc<Proxy>, mut s
         match accepted {
             Ok((stream, peer)) => {
                 pause = FIRST_PAUSE;
-                let drain = Drain { stop: shutdown.clone(), _open: guard.clone() };
+                let drain = Drain {
+                    stop: shutdown.clone(),
+                    _open: guard.clone(),
+                };
                 accept(&proxy, index, stream, peer, drain);
             }
             Err(error) if concerns_one_connection(error.kind()) => {}
@@ -112,7 +124,10 @@ impl Drain {
 
 fn concerns_one_connection(kind: ErrorKind) -> bool {
     use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(kind, ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+    matches!(
+        kind,
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
 }
 
 fn accept(proxy: &Arc<Proxy>, index: usize, stream: TcpStream, peer: SocketAddr, drain: Drain) {
@@ -164,7 +179,10 @@ impl Settings {
             streams: limits.http2_streams,
             headers: limits.headers,
             header_bytes: limits.header_bytes.as_usize().max(SMALLEST_BUFFER),
-            timeouts: IoTimeouts { header: timeouts.header, idle: timeouts.idle },
+            timeouts: IoTimeouts {
+                header: timeouts.header,
+                idle: timeouts.idle,
+            },
         }
     }
 }
@@ -197,7 +215,11 @@ async fn connection<S>(
             }
         }
     } else {
-        let mut connection = pin!(http1_only(settings).serve_connection(io, service).with_upgrades());
+        let mut connection = pin!(
+            http1_only(settings)
+                .serve_connection(io, service)
+                .with_upgrades()
+        );
         tokio::select! {
             served = connection.as_mut() => served.map_err(|error| error.to_string()),
             () = drain.begins() => {

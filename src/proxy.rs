@@ -9,6 +9,7 @@ mod forward;
 pub mod guard;
 pub mod headers;
 mod inspect;
+pub mod outgoing;
 pub mod respond;
 mod response;
 mod transaction;
@@ -62,7 +63,12 @@ pub struct ClientConnection {
 impl ClientConnection {
     /// A connection that has just been accepted.
     pub fn new(peer: SocketAddr, scheme: Scheme, state: Arc<ConnectionState>) -> Self {
-        Self { peer, scheme, state, requests: AtomicU64::new(0) }
+        Self {
+            peer,
+            scheme,
+            state,
+            requests: AtomicU64::new(0),
+        }
     }
 }
 
@@ -87,7 +93,9 @@ impl Proxy {
         Arc::new(Self {
             upstreams: Upstreams::default(),
             held: HeldBudget::new(limits.inspect_memory.as_usize()),
-            connections: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
+            connections: Arc::new(Semaphore::new(
+                limits.connections.min(Semaphore::MAX_PERMITS),
+            )),
             shared,
         })
     }
@@ -105,11 +113,18 @@ impl Proxy {
             return None;
         };
         metrics.connections.inc();
-        Some(Slot { metrics, _permit: permit })
+        Some(Slot {
+            metrics,
+            _permit: permit,
+        })
     }
 
     /// Answers one request, whatever happens.
-    pub async fn serve(&self, connection: &ClientConnection, request: Request<Incoming>) -> Response<ResponseBody> {
+    pub async fn serve(
+        &self,
+        connection: &ClientConnection,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
         let (head, body) = request.into_parts();
         let mut tx = Transaction::begin(&self.shared, connection, &head);
         // A panic ends one request. What it leaves behind is the transaction, whose fields are plain values.
@@ -179,10 +194,17 @@ fn sanity(
         return Err(Interruption::Refused(Refusal::Framing(violation)));
     }
     let limits = &tx.snapshot.config.limits;
-    let limits = HeadLimits { fields: limits.headers, bytes: limits.header_bytes.as_usize() };
+    let limits = HeadLimits {
+        fields: limits.headers,
+        bytes: limits.header_bytes.as_usize(),
+    };
     let authority = guard::check(head, limits).map_err(Interruption::Refused)?;
     let upgrade = headers::sanitize_request(&mut head.headers, head.version, tx.client.trust);
-    name_request(&mut head.headers, tx, authority.as_ref().map(|host| host.as_str()));
+    name_request(
+        &mut head.headers,
+        tx,
+        authority.as_ref().map(|host| host.as_str()),
+    );
     tx.host = authority;
     Ok(upgrade)
 }

@@ -39,7 +39,11 @@ impl Client {
         let peer = ClientIp::new(peer.ip());
         let believed = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
         if !believed(peer.address()) {
-            return Self { peer, ip: peer, trust: Peer::Untrusted };
+            return Self {
+                peer,
+                ip: peer,
+                trust: Peer::Untrusted,
+            };
         }
         let mut ip = peer;
         let hops = headers
@@ -54,7 +58,11 @@ impl Client {
                 break;
             }
         }
-        Self { peer, ip, trust: Peer::Trusted }
+        Self {
+            peer,
+            ip,
+            trust: Peer::Trusted,
+        }
     }
 }
 
@@ -80,7 +88,11 @@ mod tests {
             headers.append("x-forwarded-for", HeaderValue::from_static(chain));
         }
         let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        let client = Client::identify(SocketAddr::new(peer.parse().unwrap(), 1), &headers, &trusted);
+        let client = Client::identify(
+            SocketAddr::new(peer.parse().unwrap(), 1),
+            &headers,
+            &trusted,
+        );
         (client.ip.to_string(), client.trust)
     }
 
@@ -88,10 +100,19 @@ mod tests {
     fn only_trusted_peers_are_believed_and_only_to_the_first_stranger() {
         use Peer::{Trusted, Untrusted};
         let of = |ip: &str, trust| (ip.to_owned(), trust);
-        assert_eq!(identify("192.0.2.1", &["1.1.1.1"]), of("192.0.2.1", Untrusted));
+        assert_eq!(
+            identify("192.0.2.1", &["1.1.1.1"]),
+            of("192.0.2.1", Untrusted)
+        );
         assert_eq!(identify("10.0.0.1", &[]), of("10.0.0.1", Trusted));
-        assert_eq!(identify("10.0.0.1", &["6.6.6.6, 1.1.1.1, 10.9.9.9"]), of("1.1.1.1", Trusted));
-        assert_eq!(identify("::ffff:10.0.0.1", &["6.6.6.6", "[2001:db8::1]:443"]), of("2001:db8::1", Trusted));
+        assert_eq!(
+            identify("10.0.0.1", &["6.6.6.6, 1.1.1.1, 10.9.9.9"]),
+            of("1.1.1.1", Trusted)
+        );
+        assert_eq!(
+            identify("::ffff:10.0.0.1", &["6.6.6.6", "[2001:db8::1]:443"]),
+            of("2001:db8::1", Trusted)
+        );
         assert_eq!(identify("::1", &["1.1.1.1, garbage"]), of("::1", Trusted));
         assert_eq!(identify("::1", &["10.0.0.2:99"]), of("10.0.0.2", Trusted));
     }

@@ -121,7 +121,10 @@ impl Framing {
 
     /// Whether a body of HTTP/1 comes next.
     pub(crate) fn in_body(&self) -> bool {
-        matches!(self.state, State::Body(_) | State::ChunkSize | State::Chunk(_))
+        matches!(
+            self.state,
+            State::Body(_) | State::ChunkSize | State::Chunk(_)
+        )
     }
 
     /// Whether the stream stands inside a message: closing now would leave bytes unread.
@@ -135,7 +138,9 @@ impl Framing {
             match self.state {
                 State::Off => return None,
                 State::Body(left) => bytes = self.skip(bytes, left, State::Body, State::Head),
-                State::Chunk(left) => bytes = self.skip(bytes, left, State::Chunk, State::ChunkSize),
+                State::Chunk(left) => {
+                    bytes = self.skip(bytes, left, State::Chunk, State::ChunkSize)
+                }
                 State::Head | State::ChunkSize | State::Trailers => {
                     let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
                         self.keep(bytes);
@@ -153,7 +158,13 @@ impl Framing {
         None
     }
 
-    fn skip<'b>(&mut self, bytes: &'b [u8], left: u64, more: fn(u64) -> State, done: State) -> &'b [u8] {
+    fn skip<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        left: u64,
+        more: fn(u64) -> State,
+        done: State,
+    ) -> &'b [u8] {
         let length = bytes.len() as u64;
         if left > length {
             self.state = more(left - length);
@@ -222,7 +233,11 @@ impl Framing {
             http_10: line.ends_with(b"HTTP/1.0"),
             ..Head::default()
         };
-        if carriage_return { Ok(()) } else { Err(Violation::BareLineFeed) }
+        if carriage_return {
+            Ok(())
+        } else {
+            Err(Violation::BareLineFeed)
+        }
     }
 
     fn on_header(&mut self, line: &[u8], carriage_return: bool) -> Result<(), Violation> {
@@ -233,7 +248,10 @@ impl Framing {
             return self.on_head_end();
         }
         self.head.lines = self.head.lines.saturating_add(1);
-        if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+        if line
+            .first()
+            .is_some_and(|byte| matches!(byte, b' ' | b'\t'))
+        {
             return Err(Violation::FoldedHeader);
         }
         let Some(colon) = line.iter().position(|byte| *byte == b':') else {
@@ -278,7 +296,9 @@ fn decimal(text: &[u8]) -> Option<u64> {
 }
 
 fn chunk_size(line: &[u8]) -> Option<u64> {
-    let digits = line.split(|byte| matches!(byte, b';' | b' ' | b'\t')).next()?;
+    let digits = line
+        .split(|byte| matches!(byte, b';' | b' ' | b'\t'))
+        .next()?;
     let digits = std::str::from_utf8(digits).ok()?;
     if digits.starts_with('+') {
         return None;
@@ -297,7 +317,9 @@ mod tests {
         let whole = Framing::new().feed(bytes);
         for cut in 0..bytes.len() {
             let mut framing = Framing::new();
-            let found = framing.feed(&bytes[..cut]).or_else(|| framing.feed(&bytes[cut..]));
+            let found = framing
+                .feed(&bytes[..cut])
+                .or_else(|| framing.feed(&bytes[cut..]));
             assert_eq!(found, whole, "cut at {cut}");
         }
         whole
@@ -320,14 +342,32 @@ mod tests {
     fn ambiguous_framing_is_found_in_the_right_request() {
         let first = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
         let cases: [(&[u8], Violation); 10] = [
-            (b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", Violation::LengthAndEncoding),
-            (b"Transfer-Encoding: chunked\r\ncontent-length: 1\r\n", Violation::LengthAndEncoding),
-            (b"Content-Length: 1\r\nContent-Length: 1\r\n", Violation::ContentLength),
+            (
+                b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+                Violation::LengthAndEncoding,
+            ),
+            (
+                b"Transfer-Encoding: chunked\r\ncontent-length: 1\r\n",
+                Violation::LengthAndEncoding,
+            ),
+            (
+                b"Content-Length: 1\r\nContent-Length: 1\r\n",
+                Violation::ContentLength,
+            ),
             (b"Content-Length: 1, 1\r\n", Violation::ContentLength),
             (b"Content-Length: +1\r\n", Violation::ContentLength),
-            (b"Transfer-Encoding: xchunked\r\n", Violation::TransferEncoding),
-            (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", Violation::TransferEncoding),
-            (b"Transfer-Encoding:\r\n chunked\r\n", Violation::TransferEncoding),
+            (
+                b"Transfer-Encoding: xchunked\r\n",
+                Violation::TransferEncoding,
+            ),
+            (
+                b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+                Violation::TransferEncoding,
+            ),
+            (
+                b"Transfer-Encoding:\r\n chunked\r\n",
+                Violation::TransferEncoding,
+            ),
             (b"A: b\r\n c: d\r\n", Violation::FoldedHeader),
             (b"A: b\n", Violation::BareLineFeed),
         ];

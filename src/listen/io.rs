@@ -112,7 +112,9 @@ impl<S> ClientIo<S> {
         }
         let before = self.framing.phase();
         if let Some((ordinal, violation)) = self.framing.feed(bytes) {
-            self.state.violation.store(ordinal << 8 | violation as u64, Ordering::Release);
+            self.state
+                .violation
+                .store(ordinal << 8 | violation as u64, Ordering::Release);
         }
         if self.begun && before != Phase::Head {
             self.head_since = self.active;
@@ -130,8 +132,13 @@ impl<S> ClientIo<S> {
             };
             let now = Instant::now();
             if deadline <= now {
-                if self.framing.phase() == Phase::Head || self.state.in_flight.load(Ordering::Acquire) == 0 {
-                    return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "client connection timed out"));
+                if self.framing.phase() == Phase::Head
+                    || self.state.in_flight.load(Ordering::Acquire) == 0
+                {
+                    return Poll::Ready(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "client connection timed out",
+                    ));
                 }
                 self.active = now;
                 continue;
@@ -146,7 +153,11 @@ impl<S> ClientIo<S> {
 
     /// Fails when the client has not taken a byte for too long. A flush with nothing to write is no activity: hyper
     /// flushes at every turn.
-    fn wrote<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn wrote<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.write_timer = None;
             return outcome;
@@ -156,12 +167,19 @@ impl<S> ClientIo<S> {
             .write_timer
             .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
         ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client stopped reading",
+        )))
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
         let read = if this.framing.in_body() {
@@ -186,7 +204,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.inner).poll_write(cx, buf);
         this.active = Instant::now();
@@ -235,7 +257,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
             }
             let mut buf = ReadBuf::new(&mut scratch);
             match ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() && *left > buf.filled().len() => *left -= buf.filled().len(),
+                Ok(()) if !buf.filled().is_empty() && *left > buf.filled().len() => {
+                    *left -= buf.filled().len()
+                }
                 _ => return Poll::Ready(Ok(())),
             }
         }

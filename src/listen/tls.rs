@@ -25,7 +25,9 @@ pub enum TlsError {
         source: rustls::pki_types::pem::Error,
     },
     /// The certificate file holds no certificate.
-    #[error("{path} holds no certificate; expected one or more `BEGIN CERTIFICATE` blocks, leaf first")]
+    #[error(
+        "{path} holds no certificate; expected one or more `BEGIN CERTIFICATE` blocks, leaf first"
+    )]
     Empty {
         /// The file.
         path: PathBuf,
@@ -81,7 +83,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(read)?;
     if chain.is_empty() {
-        return Err(TlsError::Empty { path: path.to_owned() });
+        return Err(TlsError::Empty {
+            path: path.to_owned(),
+        });
     }
     Ok(chain)
 }

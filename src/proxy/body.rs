@@ -1,21 +1,17 @@
-//! Request bodies: held up to a limit for inspection, then sent on; and the clock that ends a stalled body.
+//! Request bodies, held up to a limit for inspection.
 //!
-//! Not here: judging a body. Bytes held by all requests together are bounded by [`HeldBudget`]; a body beyond its own
-//! limit is never collected, its prefix is.
+//! Not here: judging a body, and its way to the upstream (`outgoing`). Bytes held by all requests together are
+//! bounded by [`HeldBudget`]; of a body beyond its own limit only the beginning is collected.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body::{Body, Frame, SizeHint};
+use bytes::Bytes;
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Beyond;
 
@@ -74,26 +70,48 @@ impl Share {
         if self.0.is_none() {
             return bytes;
         }
-        Bytes::from_owner(Counted { bytes, _share: self })
+        Bytes::from_owner(Counted {
+            bytes,
+            _share: self,
+        })
     }
 }
 
 impl HeldBudget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> Self {
-        let total = u32::try_from((bytes / GRAIN).clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
-        Self { grains: Arc::new(Semaphore::new(total as usize)), total }
+        let total =
+            u32::try_from((bytes / GRAIN).clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        Self {
+            grains: Arc::new(Semaphore::new(total as usize)),
+            total,
+        }
     }
 
     /// Waits for room for `bytes` more. One body never asks for more than all there is.
-    async fn grow(&self, share: &mut Share, bytes: usize, deadline: Instant) -> Result<(), BodyError> {
-        let held = share.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let left = self.total.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
-        let grains = u32::try_from(bytes.div_ceil(GRAIN)).unwrap_or(u32::MAX).min(left);
+    async fn grow(
+        &self,
+        share: &mut Share,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<(), BodyError> {
+        let held = share
+            .0
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let left = self
+            .total
+            .saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
+        let grains = u32::try_from(bytes.div_ceil(GRAIN))
+            .unwrap_or(u32::MAX)
+            .min(left);
         if grains == 0 {
             return Ok(());
         }
-        let more = timeout_at(deadline, Arc::clone(&self.grains).acquire_many_owned(grains));
+        let more = timeout_at(
+            deadline,
+            Arc::clone(&self.grains).acquire_many_owned(grains),
+        );
         // The semaphore is never closed, so an error can only be the deadline.
         let Ok(Ok(more)) = more.await else {
             return Err(BodyError::Busy);
@@ -123,9 +141,9 @@ pub struct Held {
     /// The whole body, or its first `limit` bytes.
     pub bytes: Bytes,
     /// The piece that crossed the limit, and the stream behind it; `None` when `bytes` is everything.
-    rest: Option<(Bytes, Incoming)>,
+    pub(super) rest: Option<(Bytes, Incoming)>,
     /// The length that the client declared.
-    declared: Option<u64>,
+    pub(super) declared: Option<u64>,
 }
 
 impl Held {
@@ -138,27 +156,42 @@ impl Held {
     pub fn unread(incoming: Incoming) -> Self {
         let declared = incoming.size_hint().exact();
         let rest = (!incoming.is_end_stream()).then(|| (Bytes::new(), incoming));
-        Self { bytes: Bytes::new(), rest, declared }
+        Self {
+            bytes: Bytes::new(),
+            rest,
+            declared,
+        }
     }
 
     /// Reads a body up to the limit of `policy`.
-    pub async fn read(mut incoming: Incoming, policy: HoldPolicy, budget: &HeldBudget) -> Result<Self, BodyError> {
+    pub async fn read(
+        mut incoming: Incoming,
+        policy: HoldPolicy,
+        budget: &HeldBudget,
+    ) -> Result<Self, BodyError> {
         if incoming.is_end_stream() {
             return Ok(Self::unread(incoming));
         }
         let declared = incoming.size_hint().exact();
-        let too_long = |length: u64| policy.beyond == Beyond::Reject && length > policy.limit as u64;
+        let too_long =
+            |length: u64| policy.beyond == Beyond::Reject && length > policy.limit as u64;
         if declared.is_some_and(too_long) {
             return Err(BodyError::TooLarge);
         }
         let mut share = Share::default();
         let deadline = Instant::now() + policy.idle.saturating_mul(PATIENCE);
         // A declared length is reserved at once: bodies that all wait for their second half would wait for ever.
-        let expected = declared.map(|length| policy.limit.min(usize::try_from(length).unwrap_or(usize::MAX)));
+        let expected = declared.map(|length| {
+            policy
+                .limit
+                .min(usize::try_from(length).unwrap_or(usize::MAX))
+        });
         if let Some(expected) = expected {
-            budget.grow(&mut share, expected, Instant::now() + policy.idle).await?;
+            budget
+                .grow(&mut share, expected, Instant::now() + policy.idle)
+                .await?;
         }
-        let mut held = Collected::default();
+        let mut held = Collected::new(expected, policy.limit);
         let mut reserved = expected.unwrap_or(0);
         while let Some(piece) = next_piece(&mut incoming, policy.idle, deadline).await? {
             let room = policy.limit - held.len();
@@ -168,80 +201,95 @@ impl Held {
                 }
                 let mut piece = piece;
                 let rest = piece.split_off(room);
-                held.push(piece, expected.unwrap_or(0));
+                held.push(piece);
                 let bytes = share.attach(held.finish());
-                return Ok(Self { bytes, rest: Some((rest, incoming)), declared });
+                return Ok(Self {
+                    bytes,
+                    rest: Some((rest, incoming)),
+                    declared,
+                });
             }
             if held.len() + piece.len() > reserved {
                 let more = piece.len().max(STEP).min(policy.limit - reserved);
-                budget.grow(&mut share, more, Instant::now() + policy.idle).await?;
+                budget
+                    .grow(&mut share, more, Instant::now() + policy.idle)
+                    .await?;
                 reserved += more;
             }
-            held.push(piece, expected.unwrap_or(0));
+            held.push(piece);
         }
-        Ok(Self { bytes: share.attach(held.finish()), rest: None, declared })
-    }
-
-    /// The body for the upstream, and a view of how far it has been sent.
-    pub fn into_upstream(self, idle: Duration) -> (UpstreamBody, Arc<Progress>) {
-        let progress = Arc::new(Progress::default());
-        let length = if self.rest.is_some() {
-            self.declared
-        } else {
-            Some(self.bytes.len() as u64)
-        };
-        let (second, rest) = match self.rest {
-            Some((piece, incoming)) => (piece, Some(incoming)),
-            None => (Bytes::new(), None),
-        };
-        let body = UpstreamBody {
-            first: self.bytes,
-            second,
-            rest,
-            left: length,
-            stall: Stall::new(idle),
-            progress: Arc::clone(&progress),
-        };
-        if body.is_end_stream() {
-            progress.done.store(true, Ordering::Release);
-        }
-        (body, progress)
+        Ok(Self {
+            bytes: share.attach(held.finish()),
+            rest: None,
+            declared,
+        })
     }
 }
 
 /// Collects pieces; one piece alone is kept without a copy.
-#[derive(Default)]
 struct Collected {
     single: Bytes,
-    many: BytesMut,
+    many: Vec<u8>,
+    /// No more than this will come.
+    most: usize,
+    /// Whether exactly `most` will come, as declared.
+    declared: bool,
 }
 
 impl Collected {
+    fn new(expected: Option<usize>, limit: usize) -> Self {
+        Self {
+            single: Bytes::new(),
+            many: Vec::new(),
+            most: expected.unwrap_or(limit),
+            declared: expected.is_some(),
+        }
+    }
+
     fn len(&self) -> usize {
         self.single.len() + self.many.len()
     }
 
-    fn push(&mut self, piece: Bytes, expected: usize) {
+    fn push(&mut self, piece: Bytes) {
         if self.len() == 0 {
             self.single = piece;
             return;
         }
+        let length = self.len() + piece.len();
+        if length > self.many.capacity() {
+            // Never beyond what can come, because the budget counts bytes and not capacity. A declared length has its
+            // share already and pages that nothing is written to cost nothing; blocks of many sizes, grown and
+            // freed, would cost the allocator half as much again.
+            let doubled = if self.declared {
+                self.most
+            } else {
+                (2 * length).min(self.most)
+            };
+            let capacity = length.max(doubled);
+            self.many.reserve_exact(capacity - self.many.len());
+        }
         if self.many.is_empty() {
-            // Grown on demand, not to the declared length: declaring costs a client nothing.
-            let start = (2 * (self.single.len() + piece.len())).min(expected.max(self.single.len() + piece.len()));
-            self.many.reserve(start);
-            self.many.extend_from_slice(&std::mem::take(&mut self.single));
+            self.many
+                .extend_from_slice(&std::mem::take(&mut self.single));
         }
         self.many.extend_from_slice(&piece);
     }
 
     fn finish(self) -> Bytes {
-        if self.many.is_empty() { self.single } else { self.many.freeze() }
+        if self.many.is_empty() {
+            self.single
+        } else {
+            self.many.into()
+        }
     }
 }
 
 /// The next data; trailers are dropped, for nobody would inspect them.
-async fn next_piece(incoming: &mut Incoming, idle: Duration, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
+async fn next_piece(
+    incoming: &mut Incoming,
+    idle: Duration,
+    deadline: Instant,
+) -> Result<Option<Bytes>, BodyError> {
     loop {
         let frame = timeout_at(deadline, timeout(idle, incoming.frame()));
         match frame.await {
@@ -259,151 +307,43 @@ async fn next_piece(incoming: &mut Incoming, idle: Duration, deadline: Instant) 
     }
 }
 
-/// How far a request body has been handed to the upstream connection.
-#[derive(Debug, Default)]
-pub struct Progress {
-    bytes: AtomicU64,
-    done: AtomicBool,
-    failure: AtomicU8,
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
 
-impl Progress {
-    /// Bytes so far.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Acquire)
-    }
+    use super::*;
 
-    /// Whether all of it has been handed over.
-    pub fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire)
-    }
-
-    /// Why the client's side ended it.
-    pub fn failure(&self) -> Option<BodyError> {
-        match self.failure.load(Ordering::Acquire) {
-            1 => Some(BodyError::Timeout),
-            2 => Some(BodyError::Broken),
-            _ => None,
+    #[test]
+    fn pieces_are_collected_without_more_room_than_can_be_needed() {
+        let mut held = Collected::new(None, 100_000);
+        for _ in 0..6 {
+            held.push(Bytes::from(vec![7; 16_383]));
         }
-    }
-}
-
-/// A request body on its way to the upstream: what was held, then the rest as it comes.
-#[derive(Debug)]
-pub struct UpstreamBody {
-    first: Bytes,
-    second: Bytes,
-    rest: Option<Incoming>,
-    left: Option<u64>,
-    stall: Stall,
-    progress: Arc<Progress>,
-}
-
-impl UpstreamBody {
-    /// No body.
-    pub fn empty() -> Self {
-        Self {
-            first: Bytes::new(),
-            second: Bytes::new(),
-            rest: None,
-            left: Some(0),
-            stall: Stall::new(Duration::ZERO),
-            progress: Arc::default(),
-        }
+        assert!(held.many.capacity() <= 100_000);
+        assert_eq!(held.finish(), vec![7; 6 * 16_383]);
+        let mut held = Collected::new(None, 10);
+        let piece = Bytes::from_static(b"alone");
+        held.push(piece.clone());
+        assert_eq!(held.finish().as_ptr(), piece.as_ptr());
     }
 
-    fn yielded(&mut self, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let length = data.len() as u64;
-        self.left = self.left.map(|left| left.saturating_sub(length));
-        self.progress.bytes.fetch_add(length, Ordering::AcqRel);
-        if self.is_end_stream() {
-            self.progress.done.store(true, Ordering::Release);
-        }
-        Poll::Ready(Some(Ok(Frame::data(data))))
-    }
-
-    fn failed(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.rest = None;
-        self.progress.failure.store(error as u8, Ordering::Release);
-        Poll::Ready(Some(Err(error)))
-    }
-}
-
-impl Body for UpstreamBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        if !this.first.is_empty() {
-            let data = std::mem::take(&mut this.first);
-            return this.yielded(data);
-        }
-        if !this.second.is_empty() {
-            let data = std::mem::take(&mut this.second);
-            return this.yielded(data);
-        }
-        loop {
-            let Some(rest) = &mut this.rest else {
-                this.progress.done.store(true, Ordering::Release);
-                return Poll::Ready(None);
-            };
-            match Pin::new(rest).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    this.stall.progress();
-                    if let Ok(data) = frame.into_data() {
-                        return this.yielded(data);
-                    }
-                }
-                Poll::Ready(Some(Err(_))) => return this.failed(BodyError::Broken),
-                Poll::Ready(None) => this.rest = None,
-                Poll::Pending => {
-                    ready!(this.stall.poll(cx));
-                    return this.failed(BodyError::Timeout);
-                }
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_empty()
-            && self.second.is_empty()
-            && self.rest.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
-}
-
-/// Ends a stream that makes no progress. Costs nothing until the stream first has to wait.
-#[derive(Debug)]
-pub(crate) struct Stall {
-    limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
-}
-
-impl Stall {
-    pub(crate) fn new(limit: Duration) -> Self {
-        Self { limit, timer: None, waiting: false }
-    }
-
-    pub(crate) fn progress(&mut self) {
-        self.waiting = false;
-    }
-
-    /// Ready when the stream has waited for too long.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
-        if !self.waiting {
-            self.waiting = true;
-            timer.as_mut().reset(Instant::now() + limit);
-        }
-        timer.as_mut().poll(cx)
+    #[tokio::test]
+    async fn the_budget_is_shared_waited_for_and_given_back_with_the_last_reference() {
+        let budget = HeldBudget::new(4 * GRAIN);
+        let now = Instant::now();
+        let mut first = Share::default();
+        budget.grow(&mut first, 3 * GRAIN, now).await.unwrap();
+        let bytes = first.attach(Bytes::from_static(b"held"));
+        let copy = bytes.clone();
+        drop(bytes);
+        let mut second = Share::default();
+        let refused = budget.grow(&mut second, 2 * GRAIN, now).await;
+        assert_eq!(refused, Err(BodyError::Busy));
+        drop(copy);
+        // More than there is: all of it, or one large body could never be inspected.
+        budget.grow(&mut second, 99 * GRAIN, now).await.unwrap();
+        assert_eq!(budget.grains.available_permits(), 0);
+        drop(second);
+        assert_eq!(budget.grains.available_permits(), 4);
     }
 }

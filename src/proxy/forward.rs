@@ -11,8 +11,9 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use super::body::{Held, UpstreamBody};
+use super::body::Held;
 use super::headers::{self, REQUEST_ID, SCORE, Upgrade, VERDICT};
+use super::outgoing::UpstreamBody;
 use super::respond::{Interruption, id_value};
 use super::transaction::Transaction;
 use super::tunnel::Tunnel;
@@ -62,10 +63,21 @@ impl Proxy {
         match client_side {
             Some(client) if switched => {
                 connection.state.becomes_tunnel();
-                headers::stamp_upgrade(response.headers_mut(), offered.or(upgrade).unwrap_or_else(empty));
+                headers::stamp_upgrade(
+                    response.headers_mut(),
+                    offered.or(upgrade).unwrap_or_else(empty),
+                );
                 let upstream = hyper::upgrade::on(&mut response);
                 let idle = config.timeouts.idle.max(config.timeouts.response);
-                Ok(Answer::Switched(response.map(drop), Tunnel { client, upstream, lease, idle }))
+                Ok(Answer::Switched(
+                    response.map(drop),
+                    Tunnel {
+                        client,
+                        upstream,
+                        lease,
+                        idle,
+                    },
+                ))
             }
             _ => Ok(Answer::Response(response, lease)),
         }
@@ -91,7 +103,10 @@ fn upstream_request(
     if http_body::Body::size_hint(&body).exact().is_none() {
         // hyper assumes that a GET or HEAD of unknown length has no body, and would drop what was inspected.
         fields.remove(header::CONTENT_LENGTH);
-        fields.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        fields.insert(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
     }
     let mut request = Request::new(body);
     *request.method_mut() = head.method;

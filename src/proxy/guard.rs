@@ -3,8 +3,8 @@
 //! Not here: judging content (the detector does) and repairing anything: what is ambiguous is refused.
 
 use http::header;
-use http::uri::Authority;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::listen::framing::Violation;
@@ -46,9 +46,13 @@ impl Refusal {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::TooManyHeaders | Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TooManyHeaders | Self::HeadersTooLarge => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
             Self::NotAProxy => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Framing(_) | Self::Host | Self::HostMismatch | Self::Target => StatusCode::BAD_REQUEST,
+            Self::Framing(_) | Self::Host | Self::HostMismatch | Self::Target => {
+                StatusCode::BAD_REQUEST
+            }
         }
     }
 
@@ -85,20 +89,29 @@ pub fn check(head: &Parts, limits: HeadLimits) -> Result<Option<Authority>, Refu
     if uri.authority().is_some() && uri.scheme().is_none() {
         return Err(Refusal::Target);
     }
-    if uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_TARGET {
+    if uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len())
+        > MAX_TARGET
+    {
         return Err(Refusal::TargetTooLong);
     }
     if headers.len() > limits.fields {
         return Err(Refusal::TooManyHeaders);
     }
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
     if bytes > limits.bytes {
         return Err(Refusal::HeadersTooLarge);
     }
     let named = host_header(headers)?;
     match (uri.authority(), named) {
         (Some(authority), _) if authority.as_str().contains('@') => Err(Refusal::HostMismatch),
-        (Some(authority), Some(host)) if !same_authority(authority, &host) => Err(Refusal::HostMismatch),
+        (Some(authority), Some(host)) if !same_authority(authority, &host) => {
+            Err(Refusal::HostMismatch)
+        }
         (Some(authority), _) => Ok(Some(authority.clone())),
         (None, None) if head.version == Version::HTTP_10 => Ok(None),
         (None, None) => Err(Refusal::Host),
@@ -113,10 +126,15 @@ fn host_header(headers: &HeaderMap) -> Result<Option<Authority>, Refusal> {
         (Some(_), Some(_)) => Err(Refusal::Host),
         (Some(value), None) => {
             let text = value.as_bytes();
-            if text.iter().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'@' | b'"' | b'\\')) {
+            if text
+                .iter()
+                .any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'@' | b'"' | b'\\'))
+            {
                 return Err(Refusal::HostMismatch);
             }
-            Authority::try_from(text).map(Some).map_err(|_| Refusal::HostMismatch)
+            Authority::try_from(text)
+                .map(Some)
+                .map_err(|_| Refusal::HostMismatch)
         }
     }
 }
@@ -137,8 +155,12 @@ mod tests {
         for host in hosts {
             request = request.header("host", *host);
         }
-        let limits = HeadLimits { fields: 3, bytes: 200 };
-        check(&request.body(()).unwrap().into_parts().0, limits).map(|host| host.map(|host| host.to_string()))
+        let limits = HeadLimits {
+            fields: 3,
+            bytes: 200,
+        };
+        check(&request.body(()).unwrap().into_parts().0, limits)
+            .map(|host| host.map(|host| host.to_string()))
     }
 
     #[test]
@@ -152,16 +174,31 @@ mod tests {
         assert_eq!(verdict("/", one, &["u@a"]), Err(Refusal::HostMismatch));
         assert_eq!(verdict("/", one, &[""]), Err(Refusal::HostMismatch));
         assert_eq!(verdict("http://a/", one, &["A"]), Ok(Some("a".to_owned())));
-        assert_eq!(verdict("http://a/", one, &["b"]), Err(Refusal::HostMismatch));
+        assert_eq!(
+            verdict("http://a/", one, &["b"]),
+            Err(Refusal::HostMismatch)
+        );
         assert_eq!(verdict("https://a/", two, &[]), Ok(Some("a".to_owned())));
-        assert_eq!(verdict("https://a/", two, &["b"]), Err(Refusal::HostMismatch));
+        assert_eq!(
+            verdict("https://a/", two, &["b"]),
+            Err(Refusal::HostMismatch)
+        );
     }
 
     #[test]
     fn sizes_are_bounded() {
         let long = format!("/{}", "a".repeat(MAX_TARGET));
-        assert_eq!(verdict(&long, Version::HTTP_11, &["a"]), Err(Refusal::TargetTooLong));
-        assert_eq!(verdict("/", Version::HTTP_11, &["a"; 4]), Err(Refusal::TooManyHeaders));
-        assert_eq!(verdict("/", Version::HTTP_11, &[&"a".repeat(300)]), Err(Refusal::HeadersTooLarge));
+        assert_eq!(
+            verdict(&long, Version::HTTP_11, &["a"]),
+            Err(Refusal::TargetTooLong)
+        );
+        assert_eq!(
+            verdict("/", Version::HTTP_11, &["a"; 4]),
+            Err(Refusal::TooManyHeaders)
+        );
+        assert_eq!(
+            verdict("/", Version::HTTP_11, &[&"a".repeat(300)]),
+            Err(Refusal::HeadersTooLarge)
+        );
     }
 }

@@ -76,7 +76,9 @@ fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<Upgrade> {
         return None;
     };
     let name = value.to_str().ok()?.to_ascii_lowercase();
-    let carries_http = ["h2", "http", "tls"].iter().any(|prefix| name.starts_with(prefix));
+    let carries_http = ["h2", "http", "tls"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix));
     (!carries_http && !name.contains(',')).then(|| value.clone())
 }
 
@@ -122,7 +124,9 @@ fn remove_forged(headers: &mut HeaderMap, trust: Peer) {
             if spelled.starts_with("x-weir-") {
                 return true;
             }
-            let ours = spelled.starts_with("x-forwarded-") || spelled == "forwarded" || spelled == "x-request-id";
+            let ours = spelled.starts_with("x-forwarded-")
+                || spelled == "forwarded"
+                || spelled == "x-request-id";
             ours && (trust == Peer::Untrusted || spelled != name)
         })
         .cloned()
@@ -168,7 +172,12 @@ impl Scheme {
 }
 
 /// Adds the forwarding headers. A trusted peer's chain is continued, anybody else's has been removed.
-pub fn stamp_forwarding(headers: &mut HeaderMap, client: &Client, scheme: Scheme, version: Version) {
+pub fn stamp_forwarding(
+    headers: &mut HeaderMap,
+    client: &Client,
+    scheme: Scheme,
+    version: Version,
+) {
     let peer = client.peer.to_string();
     append_to_list(headers, FORWARDED_FOR, &peer);
     if !headers.contains_key(FORWARDED_PROTO) {
@@ -244,7 +253,11 @@ mod tests {
     }
 
     fn client(peer: &str, trusted: &str, headers: &HeaderMap) -> Client {
-        Client::identify(format!("{peer}:9").parse().unwrap(), headers, &[trusted.parse().unwrap()])
+        Client::identify(
+            format!("{peer}:9").parse().unwrap(),
+            headers,
+            &[trusted.parse().unwrap()],
+        )
     }
 
     #[test]
@@ -260,7 +273,10 @@ mod tests {
             ("host", "a"),
             ("content-type", "text/plain"),
         ]);
-        assert_eq!(sanitize_request(&mut headers, Version::HTTP_11, Peer::Untrusted), None);
+        assert_eq!(
+            sanitize_request(&mut headers, Version::HTTP_11, Peer::Untrusted),
+            None
+        );
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-type", "host"]);
@@ -278,7 +294,11 @@ mod tests {
         let mut headers = map(&forged);
         sanitize_request(&mut headers, Version::HTTP_11, Peer::Trusted);
         assert!(headers.is_empty(), "{headers:?}");
-        let mut headers = map(&[("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=1.1.1.1"), ("x-request-id", "7")]);
+        let mut headers = map(&[
+            ("x-forwarded-for", "1.1.1.1"),
+            ("forwarded", "for=1.1.1.1"),
+            ("x-request-id", "7"),
+        ]);
         sanitize_request(&mut headers, Version::HTTP_11, Peer::Trusted);
         assert_eq!(headers.len(), 3);
         sanitize_request(&mut headers, Version::HTTP_11, Peer::Untrusted);
@@ -287,7 +307,11 @@ mod tests {
 
     #[test]
     fn a_trusted_chain_is_continued_and_another_replaced() {
-        let start = [("host", "shop.example:8443"), ("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https")];
+        let start = [
+            ("host", "shop.example:8443"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+        ];
         let mut headers = map(&start);
         let trusted = client("10.0.0.1", "10.0.0.0/8", &headers);
         sanitize_request(&mut headers, Version::HTTP_11, trusted.trust);
@@ -302,7 +326,10 @@ mod tests {
         assert_eq!(headers["x-forwarded-for"], "2001:db8::1");
         assert_eq!(headers["x-forwarded-proto"], "http");
         assert_eq!(headers["x-forwarded-host"], "shop.example:8443");
-        assert_eq!(headers["forwarded"], "for=\"[2001:db8::1]\";host=\"shop.example:8443\";proto=http");
+        assert_eq!(
+            headers["forwarded"],
+            "for=\"[2001:db8::1]\";host=\"shop.example:8443\";proto=http"
+        );
         assert_eq!(headers["via"], "2 weir");
     }
 
@@ -324,6 +351,9 @@ mod tests {
     fn cookie_crumbs_become_one_line() {
         let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
         sanitize_request(&mut headers, Version::HTTP_2, Peer::Untrusted);
-        assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
+        assert_eq!(
+            headers.get_all("cookie").iter().collect::<Vec<_>>(),
+            ["a=1; b=2; c=3"]
+        );
     }
 }

@@ -44,18 +44,36 @@ pub(super) async fn inspect(
             truncated: body.truncated(),
         };
         let (of_work, client, time) = (Arc::clone(shared), tx.client.ip, tx.time());
-        detect::offload(shared, Arc::clone(&tx.snapshot), Arc::clone(&route), started, move |snapshot, route| {
-            owned.with_view(|request| {
-                let input = Inspection { request, client, time, started };
-                detect::inspect(&of_work, snapshot, route, &input)
-            })
-        })
+        detect::offload(
+            shared,
+            Arc::clone(&tx.snapshot),
+            Arc::clone(&route),
+            started,
+            move |snapshot, route| {
+                owned.with_view(|request| {
+                    let input = Inspection {
+                        request,
+                        client,
+                        time,
+                        started,
+                    };
+                    detect::inspect(&of_work, snapshot, route, &input)
+                })
+            },
+        )
         .await
     } else {
-        let input = Inspection { request: view, client: tx.client.ip, time: tx.time(), started };
+        let input = Inspection {
+            request: view,
+            client: tx.client.ip,
+            time: tx.time(),
+            started,
+        };
         detect::inspect(shared, &tx.snapshot, &route, &input)
     };
-    let draft = shared.capture.draft(&tx.snapshot, &decision, &view, tx.client.ip, tx.time());
+    let draft = shared
+        .capture
+        .draft(&tx.snapshot, &decision, &view, tx.client.ip, tx.time());
     let action = decision.action;
     let failed = matches!(decision.cause, detect::Cause::Failed { .. });
     tx.decision = Some(decision);

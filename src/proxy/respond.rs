@@ -71,39 +71,105 @@ impl Interruption {
     /// The one place that maps a cause to an answer.
     fn text(&self) -> Text {
         use StatusCode as S;
-        let of = |status, error, side, message| Text { status, error, side, message };
+        let of = |status, error, side, message| Text {
+            status,
+            error,
+            side,
+            message,
+        };
         match self {
-            Self::Refused(refusal) => {
-                of(refusal.status(), refusal.name(), Side::Client, "This request is malformed or too large.")
-            }
-            Self::NoRoute => of(S::NOT_FOUND, "no_route", Side::Client, "Nothing is served at this address."),
-            Self::Blocked => of(S::FORBIDDEN, "blocked", Side::Client, "This request was blocked because it does \
-                not look like an ordinary request to this site. If it was one, tell the site's operator the request id."),
-            Self::NotInspected => of(S::SERVICE_UNAVAILABLE, "not_inspected", Side::Proxy,
-                "This request could not be inspected. Please try again."),
-            Self::RateLimited(_) => of(S::TOO_MANY_REQUESTS, "rate_limited", Side::Client,
-                "Too many requests. Please wait before the next one."),
-            Self::Body(BodyError::TooLarge) => of(S::PAYLOAD_TOO_LARGE, "body_too_large", Side::Client,
-                "The body of this request is larger than accepted here."),
-            Self::Body(BodyError::Timeout) | Self::Upstream(UpstreamError::Client(BodyError::Timeout)) => {
-                of(S::REQUEST_TIMEOUT, "body_timeout", Side::Client, "The body of this request did not arrive in time.")
-            }
-            Self::Body(BodyError::Busy) => of(S::SERVICE_UNAVAILABLE, "overloaded", Side::Proxy,
-                "Too many large requests are being inspected. Please try again."),
-            Self::Body(BodyError::Broken) | Self::Upstream(UpstreamError::Client(_)) => {
-                of(S::BAD_REQUEST, "body_broken", Side::Client, "The body of this request broke off or is malformed.")
-            }
-            Self::Upstream(UpstreamError::Busy { .. }) => of(S::SERVICE_UNAVAILABLE, "upstream_busy", Side::Upstream,
-                "The application is busy. Please try again."),
-            Self::Upstream(UpstreamError::Connect(_)) => of(S::BAD_GATEWAY, "upstream_unreachable", Side::Upstream,
-                "The application cannot be reached."),
-            Self::Upstream(UpstreamError::Broken(_) | UpstreamError::UnwantedSwitch) => of(S::BAD_GATEWAY, "upstream_broken", Side::Upstream,
-                "The application gave no valid answer."),
-            Self::Upstream(UpstreamError::ConnectTimeout) => of(S::GATEWAY_TIMEOUT, "upstream_connect_timeout",
-                Side::Upstream, "The application cannot be reached in time."),
-            Self::Upstream(UpstreamError::ResponseTimeout) => of(S::GATEWAY_TIMEOUT, "upstream_response_timeout",
-                Side::Upstream, "The application did not answer in time."),
-            Self::Internal => of(S::INTERNAL_SERVER_ERROR, "internal", Side::Proxy, "This proxy failed on the request."),
+            Self::Refused(refusal) => of(
+                refusal.status(),
+                refusal.name(),
+                Side::Client,
+                "This request is malformed or too large.",
+            ),
+            Self::NoRoute => of(
+                S::NOT_FOUND,
+                "no_route",
+                Side::Client,
+                "Nothing is served at this address.",
+            ),
+            Self::Blocked => of(
+                S::FORBIDDEN,
+                "blocked",
+                Side::Client,
+                "This request was blocked because it does \
+                not look like an ordinary request to this site. If it was one, tell the site's operator the request id.",
+            ),
+            Self::NotInspected => of(
+                S::SERVICE_UNAVAILABLE,
+                "not_inspected",
+                Side::Proxy,
+                "This request could not be inspected. Please try again.",
+            ),
+            Self::RateLimited(_) => of(
+                S::TOO_MANY_REQUESTS,
+                "rate_limited",
+                Side::Client,
+                "Too many requests. Please wait before the next one.",
+            ),
+            Self::Body(BodyError::TooLarge) => of(
+                S::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                Side::Client,
+                "The body of this request is larger than accepted here.",
+            ),
+            Self::Body(BodyError::Timeout)
+            | Self::Upstream(UpstreamError::Client(BodyError::Timeout)) => of(
+                S::REQUEST_TIMEOUT,
+                "body_timeout",
+                Side::Client,
+                "The body of this request did not arrive in time.",
+            ),
+            Self::Body(BodyError::Busy) => of(
+                S::SERVICE_UNAVAILABLE,
+                "overloaded",
+                Side::Proxy,
+                "Too many large requests are being inspected. Please try again.",
+            ),
+            Self::Body(BodyError::Broken) | Self::Upstream(UpstreamError::Client(_)) => of(
+                S::BAD_REQUEST,
+                "body_broken",
+                Side::Client,
+                "The body of this request broke off or is malformed.",
+            ),
+            Self::Upstream(UpstreamError::Busy { .. }) => of(
+                S::SERVICE_UNAVAILABLE,
+                "upstream_busy",
+                Side::Upstream,
+                "The application is busy. Please try again.",
+            ),
+            Self::Upstream(UpstreamError::Connect(_)) => of(
+                S::BAD_GATEWAY,
+                "upstream_unreachable",
+                Side::Upstream,
+                "The application cannot be reached.",
+            ),
+            Self::Upstream(UpstreamError::Broken(_) | UpstreamError::UnwantedSwitch) => of(
+                S::BAD_GATEWAY,
+                "upstream_broken",
+                Side::Upstream,
+                "The application gave no valid answer.",
+            ),
+            Self::Upstream(UpstreamError::ConnectTimeout) => of(
+                S::GATEWAY_TIMEOUT,
+                "upstream_connect_timeout",
+                Side::Upstream,
+                "The application cannot be reached in time.",
+            ),
+            Self::Upstream(UpstreamError::ResponseTimeout) => of(
+                S::GATEWAY_TIMEOUT,
+                "upstream_response_timeout",
+                Side::Upstream,
+                "The application did not answer in time.",
+            ),
+            Self::Internal => of(
+                S::INTERNAL_SERVER_ERROR,
+                "internal",
+                Side::Proxy,
+                "This proxy failed on the request.",
+            ),
         }
     }
 
@@ -147,7 +213,11 @@ impl Format {
         for line in headers.get_all(header::ACCEPT) {
             let line = line.as_bytes().to_ascii_lowercase();
             for kind in line.split(|byte| *byte == b',') {
-                let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+                let kind = kind
+                    .split(|byte| *byte == b';')
+                    .next()
+                    .unwrap_or_default()
+                    .trim_ascii();
                 match kind {
                     b"text/html" | b"application/xhtml+xml" => return Self::Html,
                     b"application/json" => json = true,
@@ -177,7 +247,10 @@ pub fn respond(why: &Interruption, format: Format, id: &RequestId) -> Response<B
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if text.status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        headers.insert(
+            header::ALLOW,
+            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        );
     }
     if why.closes() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -249,6 +322,10 @@ mod tests {
         assert_eq!(body["request_id"], "abc-1");
         let limited = respond(&Interruption::RateLimited(RetryAfter(7)), Format::Html, &id);
         assert_eq!(limited.headers()["retry-after"], "7");
-        assert!(std::str::from_utf8(limited.body()).unwrap().contains("abc-1"));
+        assert!(
+            std::str::from_utf8(limited.body())
+                .unwrap()
+                .contains("abc-1")
+        );
     }
 }

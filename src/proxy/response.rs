@@ -11,8 +11,8 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::body::Stall;
 use super::forward::Answer;
+use super::outgoing::Stall;
 use super::respond::{Interruption, respond};
 use super::transaction::Transaction;
 use super::upstream::Lease;
@@ -57,7 +57,12 @@ pub(super) fn finish(answer: Answer, mut tx: Transaction) -> Response<ResponseBo
             tx.answered(response.status());
             let (head, incoming) = response.into_parts();
             let stall = Stall::new(tx.snapshot.config.timeouts.response);
-            let mut streaming = Streaming { incoming, lease: Some(lease), stall, tx };
+            let mut streaming = Streaming {
+                incoming,
+                lease: Some(lease),
+                stall,
+                tx,
+            };
             streaming.release_if_done();
             Response::from_parts(head, ResponseBody(Kind::Upstream(Box::new(streaming))))
         }
@@ -73,7 +78,9 @@ pub(super) fn finish(answer: Answer, mut tx: Transaction) -> Response<ResponseBo
 pub(super) fn interrupt(why: &Interruption, mut tx: Transaction) -> Response<ResponseBody> {
     let id = tx.id;
     match why {
-        Interruption::Upstream(error) => tracing::warn!(request_id = %id, %error, "upstream failed"),
+        Interruption::Upstream(error) => {
+            tracing::warn!(request_id = %id, %error, "upstream failed")
+        }
         _ => tracing::debug!(request_id = %id, cause = why.name(), "request interrupted"),
     }
     if !matches!(why, Interruption::Blocked | Interruption::NotInspected) {
@@ -150,7 +157,9 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+            Kind::Own(body) => {
+                SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64))
+            }
             Kind::Upstream(streaming) => streaming.incoming.size_hint(),
         }
     }

@@ -11,9 +11,9 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, StatusCode, Uri};
 
+use super::ClientConnection;
 use super::headers::{REQUEST_ID, Scheme};
 use super::respond::Format;
-use super::ClientConnection;
 use crate::audit::Entry;
 use crate::capture::Draft;
 use crate::detect::{self, Cause, Decision};
@@ -60,8 +60,15 @@ impl Transaction {
     pub(super) fn begin(shared: &Arc<Shared>, connection: &ClientConnection, head: &Parts) -> Self {
         let snapshot = shared.pin();
         let time = SystemTime::now();
-        let client = Client::identify(connection.peer, &head.headers, &snapshot.config.trusted_proxies);
-        let given = head.headers.get(REQUEST_ID).filter(|_| client.trust == Peer::Trusted);
+        let client = Client::identify(
+            connection.peer,
+            &head.headers,
+            &snapshot.config.trusted_proxies,
+        );
+        let given = head
+            .headers
+            .get(REQUEST_ID)
+            .filter(|_| client.trust == Peer::Trusted);
         let id = given
             .and_then(|id| RequestId::received(id.as_bytes()))
             .unwrap_or_else(|| RequestId::fresh(time));
@@ -90,7 +97,9 @@ impl Transaction {
 
     /// The target as it is inspected and forwarded: byte for byte what the client sent, without scheme and authority.
     pub(super) fn target(&self) -> &str {
-        self.uri.path_and_query().map_or("/", |target| target.as_str())
+        self.uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str())
     }
 
     /// The path of the target, for the route.
@@ -125,23 +134,36 @@ impl Transaction {
             self.shared.metrics.error(error);
         }
         if let Some(draft) = self.draft.take() {
-            self.shared.capture.offer(draft, self.status, self.response_bytes);
+            self.shared
+                .capture
+                .offer(draft, self.status, self.response_bytes);
         }
         let Some(route) = &self.route else { return };
-        let Some(decision) = &self.decision else { return };
+        let Some(decision) = &self.decision else {
+            return;
+        };
         route.metrics.request(decision.outcome(), whole);
         if let Some(upstream) = self.upstream {
             route.metrics.upstream(upstream);
         }
         if matches!(decision.cause, Cause::Scored | Cause::Failed { .. }) {
             let client = self.client.ip;
-            detect::observe_response(&self.shared, client, self.time, self.status, self.response_bytes);
+            detect::observe_response(
+                &self.shared,
+                client,
+                self.time,
+                self.status,
+                self.response_bytes,
+            );
         }
         let entry = Entry {
             id: self.id,
             time: self.time,
             client: self.client.ip,
-            host: self.host.as_ref().map_or(b"", |host| host.as_str().as_bytes()),
+            host: self
+                .host
+                .as_ref()
+                .map_or(b"", |host| host.as_str().as_bytes()),
             method: self.method.as_str().as_bytes(),
             target: self.target().as_bytes(),
             decision,

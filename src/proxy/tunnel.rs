@@ -31,12 +31,18 @@ impl Tunnel {
     /// Opens it as soon as both connections have switched; the transaction ends with it.
     pub(super) fn spawn(self, mut tx: Transaction) {
         tokio::spawn(async move {
-            let both = timeout(self.idle, futures_util::future::try_join(self.client, self.upstream));
+            let both = timeout(
+                self.idle,
+                futures_util::future::try_join(self.client, self.upstream),
+            );
             match both.await {
                 Ok(Ok((client, upstream))) => {
-                    tx.response_bytes = relay(TokioIo::new(client), TokioIo::new(upstream), self.idle).await;
+                    tx.response_bytes =
+                        relay(TokioIo::new(client), TokioIo::new(upstream), self.idle).await;
                 }
-                Ok(Err(error)) => tracing::debug!(request_id = %tx.id, %error, "a tunnel did not open"),
+                Ok(Err(error)) => {
+                    tracing::debug!(request_id = %tx.id, %error, "a tunnel did not open")
+                }
                 Err(_) => tracing::debug!(request_id = %tx.id, "a tunnel did not open in time"),
             }
             drop(self.lease);
@@ -69,7 +75,10 @@ where
     C: AsyncRead + AsyncWrite,
     U: AsyncRead + AsyncWrite,
 {
-    let activity = Activity { since: Instant::now(), last: AtomicU64::new(0) };
+    let activity = Activity {
+        since: Instant::now(),
+        last: AtomicU64::new(0),
+    };
     let (from_client, to_client) = tokio::io::split(client);
     let (from_upstream, to_upstream) = tokio::io::split(upstream);
     let (_, sent) = tokio::join!(

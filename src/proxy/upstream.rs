@@ -19,7 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::body::{BodyError, Progress, UpstreamBody};
+use super::body::BodyError;
+use super::outgoing::{Progress, UpstreamBody};
 use crate::config::{self, Timeouts};
 
 /// Read and write buffer of one upstream connection, and so the largest response head.
@@ -29,7 +30,9 @@ const BUFFER: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// All connections were in use until the deadline.
-    #[error("all {limit} connections are in use; raise `max_connections` of the upstream or add capacity")]
+    #[error(
+        "all {limit} connections are in use; raise `max_connections` of the upstream or add capacity"
+    )]
     Busy {
         /// `max_connections`.
         limit: usize,
@@ -131,7 +134,10 @@ impl Lease {
     /// to its end too, the connection is out of step and closes.
     pub fn release(self) {
         if self.progress.is_done() && !self.connection.sender.is_closed() {
-            let idle = Idle { connection: self.connection, since: Instant::now() };
+            let idle = Idle {
+                connection: self.connection,
+                since: Instant::now(),
+            };
             self.pool.put(idle);
         }
     }
@@ -159,7 +165,9 @@ impl Pool {
                     }
                     // The origin may close an idle connection just when a request goes out. Once more on a new
                     // connection is safe if the request was never written, or can be repeated without effect.
-                    let again = error.take_message().or_else(|| spare.take().map(Spare::request));
+                    let again = error
+                        .take_message()
+                        .or_else(|| spare.take().map(Spare::request));
                     match again {
                         Some(again) if lease.reused => request = again,
                         _ => return Err(UpstreamError::Broken(error.into_error())),
@@ -181,7 +189,11 @@ impl Pool {
             Ok(permit) => permit,
             Err(_) => match timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await {
                 Ok(Ok(permit)) => permit,
-                _ => return Err(UpstreamError::Busy { limit: self.upstream.max_connections }),
+                _ => {
+                    return Err(UpstreamError::Busy {
+                        limit: self.upstream.max_connections,
+                    });
+                }
             },
         };
         let lease = |connection, reused| Lease {
@@ -249,8 +261,9 @@ impl Pool {
 
     fn drop_expired(&self) {
         let idle_timeout = self.upstream.idle_timeout;
-        self.lock()
-            .retain(|idle| idle.since.elapsed() < idle_timeout && !idle.connection.sender.is_closed());
+        self.lock().retain(|idle| {
+            idle.since.elapsed() < idle_timeout && !idle.connection.sender.is_closed()
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Idle>> {
@@ -269,7 +282,10 @@ struct Spare(http::request::Parts);
 
 impl Spare {
     fn of(request: &Request<UpstreamBody>) -> Option<Self> {
-        let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let safe = matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::OPTIONS
+        );
         (safe && request.body().is_end_stream()).then(|| {
             let (mut parts, ()) = Request::new(()).into_parts();
             parts.method = request.method().clone();

@@ -14,9 +14,16 @@ pub async fn call(weir: &Weir, method: &str, target: &str, body: &str) -> (u16, 
         .uri(target)
         .header("host", weir.admin.to_string())
         .header("content-type", "application/json");
-    let body = if body.is_empty() { empty() } else { full(body.to_owned()) };
+    let body = if body.is_empty() {
+        empty()
+    } else {
+        full(body.to_owned())
+    };
     let response = client.send(request.body(body).unwrap()).await;
-    (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
+    (
+        response.status().as_u16(),
+        String::from_utf8(response.body().to_vec()).unwrap(),
+    )
 }
 
 pub async fn post(weir: &Weir, target: &str, body: &str) -> (u16, String) {
@@ -41,7 +48,10 @@ pub async fn metric(weir: &Weir, series: &str) -> f64 {
 async fn health_status_and_metrics() {
     let origin = Origin::echo().await;
     let weir = Setup::new(origin.address).start().await;
-    assert_eq!(call(&weir, "GET", "/-/healthz", "").await, (200, "ok\n".to_owned()));
+    assert_eq!(
+        call(&weir, "GET", "/-/healthz", "").await,
+        (200, "ok\n".to_owned())
+    );
     assert_eq!(call(&weir, "GET", "/-/readyz", "").await.0, 200);
     Client::http1(weir.address).await.get("/").await;
     let status = status(&weir).await;
@@ -62,8 +72,28 @@ async fn thresholds_change_at_once_and_a_reload_takes_them_back() {
     let (code, text) = call(&weir, "PUT", "/-/thresholds", strict).await;
     assert_eq!(code, 200, "{text}");
     assert_eq!(client.get("/").await.status(), 403);
-    assert_eq!(call(&weir, "PUT", "/-/thresholds", "{\"route\":\"none\",\"block\":\"1\"}").await.0, 404);
-    assert_eq!(call(&weir, "PUT", "/-/thresholds", "{\"route\":\"*\",\"block\":\"soon\"}").await.0, 400);
+    assert_eq!(
+        call(
+            &weir,
+            "PUT",
+            "/-/thresholds",
+            "{\"route\":\"none\",\"block\":\"1\"}"
+        )
+        .await
+        .0,
+        404
+    );
+    assert_eq!(
+        call(
+            &weir,
+            "PUT",
+            "/-/thresholds",
+            "{\"route\":\"*\",\"block\":\"soon\"}"
+        )
+        .await
+        .0,
+        400
+    );
     assert_eq!(post(&weir, "/-/reload", "").await.0, 200);
     assert_eq!(client.get("/").await.status(), 200);
     assert_eq!(status(&weir).await["generation"], 3);
@@ -76,14 +106,23 @@ async fn a_bad_configuration_leaves_the_old_one_serving_and_says_why() {
     let weir = setup.start().await;
     for (yaml, why) in [
         (setup.yaml().replace("workers:", "wrokers:"), "wrokers"),
-        (setup.yaml().replace("bundle: bundle", "bundle: nowhere"), "nowhere"),
-        (setup.yaml().replace("upstream: app,", "upstream: gone,"), "gone"),
+        (
+            setup.yaml().replace("bundle: bundle", "bundle: nowhere"),
+            "nowhere",
+        ),
+        (
+            setup.yaml().replace("upstream: app,", "upstream: gone,"),
+            "gone",
+        ),
     ] {
         weir.rewrite(&yaml);
         let (code, text) = post(&weir, "/-/reload", "").await;
         assert_eq!(code, 422, "{text}");
         assert!(text.contains(why), "{text}");
-        assert_eq!(Client::http1(weir.address).await.get("/").await.status(), 200);
+        assert_eq!(
+            Client::http1(weir.address).await.get("/").await.status(),
+            200
+        );
     }
     let manifest = weir.folder().join("bundle/field.onnx");
     let mut bytes = std::fs::read(&manifest).unwrap();
@@ -93,6 +132,9 @@ async fn a_bad_configuration_leaves_the_old_one_serving_and_says_why() {
     weir.rewrite(&setup.yaml());
     let (code, text) = post(&weir, "/-/reload", "").await;
     assert_eq!(code, 422, "{text}");
-    assert_eq!(Client::http1(weir.address).await.get("/").await.status(), 200);
+    assert_eq!(
+        Client::http1(weir.address).await.get("/").await.status(),
+        200
+    );
     assert_eq!(status(&weir).await["generation"], 1);
 }

@@ -2,9 +2,9 @@
 
 use std::process::Output;
 
+use crate::support::bundle;
 use crate::support::origin::Origin;
 use crate::support::weir::{NO_MODEL, Setup, command};
-use crate::support::bundle;
 
 fn run(arguments: &[&str], yaml: Option<&str>) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -16,7 +16,11 @@ fn run(arguments: &[&str], yaml: Option<&str>) -> (i32, String, String) {
         std::fs::write(&file, yaml).unwrap();
         command.arg("--config").arg(file);
     }
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
 }
@@ -28,9 +32,15 @@ fn setup() -> Setup {
 #[test]
 fn help_and_version_are_results() {
     let (code, stdout, _) = run(&["--help"], None);
-    assert!(code == 0 && stdout.contains("run") && stdout.contains("check"), "{stdout}");
+    assert!(
+        code == 0 && stdout.contains("run") && stdout.contains("check"),
+        "{stdout}"
+    );
     let (code, stdout, _) = run(&["version"], None);
-    assert!(code == 0 && stdout.contains(env!("CARGO_PKG_VERSION")), "{stdout}");
+    assert!(
+        code == 0 && stdout.contains(env!("CARGO_PKG_VERSION")),
+        "{stdout}"
+    );
 }
 
 #[test]
@@ -38,12 +48,20 @@ fn bad_usage_and_bad_configuration_exit_with_2() {
     assert_eq!(run(&["fly"], None).0, 2);
     assert_eq!(run(&["run"], None).0, 2);
     for command in ["check", "run"] {
-        let (code, _, stderr) = run(&[command], Some(&setup().yaml().replace("upstream: app", "upstraem: app")));
+        let (code, _, stderr) = run(
+            &[command],
+            Some(&setup().yaml().replace("upstream: app", "upstraem: app")),
+        );
         assert_eq!(code, 2, "{stderr}");
-        assert!(stderr.contains("upstraem") && stderr.contains("weir.yaml"), "{stderr}");
+        assert!(
+            stderr.contains("upstraem") && stderr.contains("weir.yaml"),
+            "{stderr}"
+        );
     }
     let mut alike = setup();
-    alike.routes.push("{id: again, path: /, upstream: app}".to_owned());
+    alike
+        .routes
+        .push("{id: again, path: /, upstream: app}".to_owned());
     let (code, _, stderr) = run(&["check"], Some(&alike.yaml()));
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("alike"), "{stderr}");
@@ -76,7 +94,10 @@ async fn a_port_in_use_is_named_with_what_to_do() {
     let yaml = setup.yaml().replacen("127.0.0.1:0", &address, 1);
     let (code, _, stderr) = run(&["run"], Some(&yaml));
     assert_eq!(code, 1, "{stderr}");
-    assert!(stderr.contains(&address) && stderr.contains("another process"), "{stderr}");
+    assert!(
+        stderr.contains(&address) && stderr.contains("another process"),
+        "{stderr}"
+    );
 }
 
 #[tokio::test]
@@ -93,9 +114,15 @@ async fn a_signal_drains_and_exits_with_0() {
     let mut weir = Setup::new(origin.address).start().await;
     let mut client = crate::support::client::Client::http1(weir.address).await;
     let answer = tokio::spawn(async move { client.get("/").await });
-    crate::support::eventually("the request at the origin", || (origin.connections() == 1).then_some(())).await;
+    crate::support::eventually("the request at the origin", || {
+        (origin.connections() == 1).then_some(())
+    })
+    .await;
     weir.signal("TERM");
-    crate::support::eventually("no more connections", || std::net::TcpStream::connect(weir.address).err()).await;
+    crate::support::eventually("no more connections", || {
+        std::net::TcpStream::connect(weir.address).err()
+    })
+    .await;
     release.send(true).unwrap();
     assert_eq!(answer.await.unwrap().body(), "finished");
     assert!(weir.ended().await.success());

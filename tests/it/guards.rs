@@ -30,10 +30,18 @@ async fn ambiguous_framing_is_refused() {
         let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n{smuggled}");
         let answer = exchange(weir.address, request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{headers:?}: {answer}");
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{headers:?}: {answer}");
+        assert_eq!(
+            answer.matches("HTTP/1.1 ").count(),
+            1,
+            "{headers:?}: {answer}"
+        );
     }
     let old = "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-    assert!(exchange(weir.address, old.as_bytes()).await.contains(" 400 "));
+    assert!(
+        exchange(weir.address, old.as_bytes())
+            .await
+            .contains(" 400 ")
+    );
     assert_eq!(origin.seen().len(), 0, "{:?}", origin.seen());
 }
 
@@ -41,10 +49,15 @@ async fn ambiguous_framing_is_refused() {
 async fn the_offender_in_a_pipeline_is_refused_and_ends_it() {
     let origin = Origin::echo().await;
     let weir = Setup::new(origin.address).start().await;
-    let good = "POST /good HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let good =
+        "POST /good HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     let bad = "POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     let answer = exchange(weir.address, format!("{good}{bad}{good}").as_bytes()).await;
-    let statuses: Vec<&str> = answer.split("HTTP/1.1 ").skip(1).map(|part| &part[..3]).collect();
+    let statuses: Vec<&str> = answer
+        .split("HTTP/1.1 ")
+        .skip(1)
+        .map(|part| &part[..3])
+        .collect();
     assert_eq!(statuses, ["200", "400"]);
     assert_eq!(origin.seen().len(), 1);
     assert!(answer.contains("x-request-id"), "{answer}");
@@ -56,16 +69,40 @@ async fn one_host_and_a_plain_target() {
     let weir = Setup::new(origin.address).start().await;
     for (request, status) in [
         ("GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a/b\r\nConnection: close\r\n\r\n", 400),
-        ("GET http://b/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400),
-        ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nConnection: close\r\n\r\n", 405),
-        ("GET a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400),
-        ("GET / HTTP/9.9\r\nHost: a\r\nConnection: close\r\n\r\n", 400),
-        ("OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
+            400,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a/b\r\nConnection: close\r\n\r\n",
+            400,
+        ),
+        (
+            "GET http://b/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            400,
+        ),
+        (
+            "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nConnection: close\r\n\r\n",
+            405,
+        ),
+        (
+            "GET a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            400,
+        ),
+        (
+            "GET / HTTP/9.9\r\nHost: a\r\nConnection: close\r\n\r\n",
+            400,
+        ),
+        (
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            200,
+        ),
     ] {
         let answer = exchange(weir.address, request.as_bytes()).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:?}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{request:?}: {answer}"
+        );
     }
     assert_eq!(origin.seen().len(), 1);
 }
@@ -97,9 +134,20 @@ async fn every_byte_of_a_target_is_forwarded_as_it_came() {
 async fn a_path_that_is_no_utf8_is_answered_and_harms_nobody() {
     let origin = Origin::echo().await;
     let weir = Setup::new(origin.address).start().await;
-    let answer = exchange(weir.address, b"GET /\xff\xfe\x80 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let answer = exchange(
+        weir.address,
+        b"GET /\xff\xfe\x80 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    )
+    .await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
-    let answer = exchange(weir.address, "GET /grüße HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".as_bytes()).await;
+    let answer = exchange(
+        weir.address,
+        "GET /grüße HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".as_bytes(),
+    )
+    .await;
     assert!(answer.contains("/grüße"), "{answer}");
-    assert_eq!(Client::http1(weir.address).await.get("/%ff").await.status(), 200);
+    assert_eq!(
+        Client::http1(weir.address).await.get("/%ff").await.status(),
+        200
+    );
 }

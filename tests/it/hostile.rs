@@ -11,8 +11,15 @@ use crate::support::{eventually, within};
 #[tokio::test]
 async fn headers_that_never_end_end_the_connection() {
     let origin = Origin::echo().await;
-    let weir = Setup::new(origin.address).section("timeouts: {header: 200ms, idle: 300ms}").start().await;
-    for bytes in [&b""[..], b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "] {
+    let weir = Setup::new(origin.address)
+        .section("timeouts: {header: 200ms, idle: 300ms}")
+        .start()
+        .await;
+    for bytes in [
+        &b""[..],
+        b"GET / HT",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ",
+    ] {
         let mut stream = TcpStream::connect(weir.address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         let mut answer = Vec::new();
@@ -22,9 +29,14 @@ async fn headers_that_never_end_end_the_connection() {
     }
     // An idle keep-alive connection ends too.
     let mut stream = TcpStream::connect(weir.address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = String::new();
-    within("the close", stream.read_to_string(&mut answer)).await.unwrap();
+    within("the close", stream.read_to_string(&mut answer))
+        .await
+        .unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
@@ -39,11 +51,17 @@ async fn an_answer_may_take_longer_than_the_idle_timeout() {
         }
     })
     .await;
-    let weir = Setup::new(origin.address).section("timeouts: {header: 100ms, idle: 100ms}").start().await;
+    let weir = Setup::new(origin.address)
+        .section("timeouts: {header: 100ms, idle: 100ms}")
+        .start()
+        .await;
     let mut slow = Client::http1(weir.address).await;
     let request = slow.request("GET", "/").body(empty()).unwrap();
     let answer = tokio::spawn(async move { slow.send(request).await });
-    eventually("the request at the origin", || (origin.connections() == 1).then_some(())).await;
+    eventually("the request at the origin", || {
+        (origin.connections() == 1).then_some(())
+    })
+    .await;
     // Another connection lives and dies of idleness meanwhile: the timeout has passed.
     let mut idle = TcpStream::connect(weir.address).await.unwrap();
     let _ = within("the idle close", idle.read_to_end(&mut Vec::new())).await;
@@ -55,23 +73,41 @@ async fn an_answer_may_take_longer_than_the_idle_timeout() {
 async fn too_large_a_head_is_refused() {
     let origin = Origin::echo().await;
     let weir = Setup::new(origin.address).start().await;
-    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Large: {}\r\n\r\n", "a".repeat(1 << 20));
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Large: {}\r\n\r\n",
+        "a".repeat(1 << 20)
+    );
     let answer = exchange(weir.address, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     let many = "X-Many: 1\r\n".repeat(500);
-    let answer = exchange(weir.address, format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n").as_bytes()).await;
+    let answer = exchange(
+        weir.address,
+        format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n").as_bytes(),
+    )
+    .await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     let target = "a".repeat(20_000);
-    let answer = exchange(weir.address, format!("GET /{target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).await;
+    let answer = exchange(
+        weir.address,
+        format!("GET /{target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes(),
+    )
+    .await;
     assert!(answer.starts_with("HTTP/1.1 414"), "{answer}");
     let mut client = Client::http2(weir.address).await;
-    let request = client.request("GET", "/").header("x-large", "a".repeat(1 << 20)).body(empty()).unwrap();
+    let request = client
+        .request("GET", "/")
+        .header("x-large", "a".repeat(1 << 20))
+        .body(empty())
+        .unwrap();
     match client.start(request).await {
         Ok(response) => assert_eq!(response.status(), 431),
         Err(error) => assert!(!error.is_timeout(), "{error}"),
     }
     assert_eq!(origin.seen().len(), 0);
-    assert_eq!(Client::http1(weir.address).await.get("/").await.status(), 200);
+    assert_eq!(
+        Client::http1(weir.address).await.get("/").await.status(),
+        200
+    );
 }
 
 #[tokio::test]
@@ -80,13 +116,17 @@ async fn a_hundred_thousand_fields_and_deep_nesting_are_inspected_and_pass() {
     let policy = "mode: shadow, inspect: {body: 4MiB, deadline: 60s}, fail: closed";
     let weir = Setup::new(origin.address).route(policy).start().await;
     let mut client = Client::http1(weir.address).await;
-    let fields: Vec<String> = (0..100_000).map(|number| format!("\"k{number}\":{number}")).collect();
+    let fields: Vec<String> = (0..100_000)
+        .map(|number| format!("\"k{number}\":{number}"))
+        .collect();
     let wide = format!("{{{}}}", fields.join(","));
     let deep = format!("{}1{}", "{\"a\":[".repeat(32), "]}".repeat(32));
     let deeper = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     for body in [wide, deep, deeper] {
         let length = body.len();
-        let request = client.request("POST", "/api").header("content-type", "application/json");
+        let request = client
+            .request("POST", "/api")
+            .header("content-type", "application/json");
         let response = client.send(request.body(full(body)).unwrap()).await;
         assert_eq!(response.status(), 200);
         let seen: Seen = serde_json::from_slice(response.body()).unwrap();
@@ -100,16 +140,25 @@ async fn a_hundred_thousand_fields_and_deep_nesting_are_inspected_and_pass() {
 #[tokio::test]
 async fn connections_beyond_the_limit_are_turned_away_and_come_back_later() {
     let origin = Origin::echo().await;
-    let weir = Setup::new(origin.address).section("limits: {connections: 2}").start().await;
+    let weir = Setup::new(origin.address)
+        .section("limits: {connections: 2}")
+        .start()
+        .await;
     let mut one = Client::http1(weir.address).await;
     let mut two = Client::http1(weir.address).await;
     assert_eq!(one.get("/").await.status(), 200);
     assert_eq!(two.get("/").await.status(), 200);
-    assert_eq!(exchange(weir.address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await, "");
+    assert_eq!(
+        exchange(weir.address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await,
+        ""
+    );
     assert!(crate::admin::metric(&weir, "weir_connections_refused_total").await >= 1.0);
     drop(one);
     within("room for another connection", async {
-        while !exchange(weir.address, b"GET / HTTP/1.0\r\n\r\n").await.contains("200") {}
+        while !exchange(weir.address, b"GET / HTTP/1.0\r\n\r\n")
+            .await
+            .contains("200")
+        {}
     })
     .await;
 }

@@ -18,10 +18,17 @@ async fn a_request_reaches_the_origin_and_its_answer_comes_back() {
     let origin = Origin::echo().await;
     let weir = Setup::new(origin.address).start().await;
     let mut client = Client::http1(weir.address).await;
-    let request = client.request("POST", "/cart?x=1&x=2").header("content-type", "text/plain");
-    let response = client.send(request.body(full("three apples")).unwrap()).await;
+    let request = client
+        .request("POST", "/cart?x=1&x=2")
+        .header("content-type", "text/plain");
+    let response = client
+        .send(request.body(full("three apples")).unwrap())
+        .await;
     let seen = seen(&response);
-    assert_eq!((seen.method.as_str(), seen.target.as_str(), seen.length), ("POST", "/cart?x=1&x=2", 12));
+    assert_eq!(
+        (seen.method.as_str(), seen.target.as_str(), seen.length),
+        ("POST", "/cart?x=1&x=2", 12)
+    );
     assert_eq!(seen.header("content-length"), Some("12"));
     assert_eq!(seen.header("host"), Some("shop.example"));
     assert_eq!(response.headers()["server"], "origin/1");
@@ -51,7 +58,10 @@ async fn http2_with_prior_knowledge_becomes_http1_for_the_origin() {
     let origin = Origin::echo().await;
     let weir = Setup::new(origin.address).start().await;
     let mut client = Client::http2(weir.address).await;
-    let request = client.request("POST", "/x").header("cookie", "a=1").header("cookie", "b=2");
+    let request = client
+        .request("POST", "/x")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2");
     let response = client.send(request.body(full("body")).unwrap()).await;
     let seen = seen(&response);
     assert_eq!(seen.header("host"), Some("shop.example"));
@@ -64,7 +74,9 @@ async fn http2_with_prior_knowledge_becomes_http1_for_the_origin() {
 async fn streams_of_one_http2_connection_are_served_side_by_side() {
     let origin = Origin::echo().await;
     let weir = Setup::new(origin.address).start().await;
-    let Client::Two(sender) = Client::http2(weir.address).await else { unreachable!() };
+    let Client::Two(sender) = Client::http2(weir.address).await else {
+        unreachable!()
+    };
     let requests = (0..40).map(|number| {
         let mut client = Client::Two(sender.clone());
         async move { client.get(&format!("/{number}")).await.status() }
@@ -121,7 +133,11 @@ async fn tls_negotiates_the_version_and_takes_a_new_certificate_without_restart(
     let (mut fresh, shown) = Client::tls(weir.address, &second.root, &["h2"]).await;
     assert_eq!(shown, second.root.to_vec());
     assert_eq!(fresh.get("/").await.status(), 200);
-    assert_eq!(one.get("/").await.status(), 200, "a connection outlives its certificate");
+    assert_eq!(
+        one.get("/").await.status(),
+        200,
+        "a connection outlives its certificate"
+    );
 
     std::fs::write(files.path().join("key.pem"), "no key").unwrap();
     let (status, answer) = crate::admin::post(&weir, "/-/reload", "").await;
@@ -136,7 +152,10 @@ async fn a_listener_without_http2_speaks_http1_only() {
     let mut setup = Setup::new(origin.address);
     setup.listener = ", http2: false".to_owned();
     let weir = setup.start().await;
-    assert_eq!(Client::http1(weir.address).await.get("/").await.status(), 200);
+    assert_eq!(
+        Client::http1(weir.address).await.get("/").await.status(),
+        200
+    );
     let answer = exchange(weir.address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     assert!(!answer.contains("200"), "{answer}");
 }
@@ -146,9 +165,14 @@ async fn answers_without_body_stay_without_body() {
     let origin = Origin::with(|request: Request<Incoming>| async move {
         let builder = Response::builder();
         match (request.method().as_str(), request.uri().path()) {
-            ("HEAD", _) => builder.header("content-length", "1234").body(origin::full("")),
+            ("HEAD", _) => builder
+                .header("content-length", "1234")
+                .body(origin::full("")),
             (_, "/204") => builder.status(204).body(origin::full("")),
-            (_, "/304") => builder.status(304).header("etag", "\"x\"").body(origin::full("")),
+            (_, "/304") => builder
+                .status(304)
+                .header("etag", "\"x\"")
+                .body(origin::full("")),
             _ => builder.body(origin::full("body")),
         }
         .unwrap()
@@ -162,7 +186,10 @@ async fn answers_without_body_stay_without_body() {
     assert_eq!(head.headers()["content-length"], "1234");
     for status in [204, 304] {
         let response = client.get(&format!("/{status}")).await;
-        assert_eq!((response.status().as_u16(), response.body().len()), (status, 0));
+        assert_eq!(
+            (response.status().as_u16(), response.body().len()),
+            (status, 0)
+        );
         assert!(!response.headers().contains_key("transfer-encoding"));
     }
     // The same connection is still in step.
@@ -175,8 +202,12 @@ async fn http10_and_absolute_targets_are_understood() {
     let origin = Origin::echo().await;
     let weir = Setup::new(origin.address).start().await;
     let answer = exchange(weir.address, b"GET /old HTTP/1.0\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.0 200") && answer.contains("\"target\":\"/old\""), "{answer}");
-    let absolute = b"GET http://shop.example/a?b HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
+    assert!(
+        answer.starts_with("HTTP/1.0 200") && answer.contains("\"target\":\"/old\""),
+        "{answer}"
+    );
+    let absolute =
+        b"GET http://shop.example/a?b HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
     let answer = exchange(weir.address, absolute).await;
     assert!(answer.contains("\"target\":\"/a?b\""), "{answer}");
 }

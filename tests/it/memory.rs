@@ -16,8 +16,14 @@ const BODY: usize = 1 << 20;
 async fn many_large_bodies_at_once_add_little() {
     let origin = Origin::echo().await;
     // The deadline does not matter here, and a debug build on a busy machine would miss it.
-    let weir = Setup::new(origin.address).route("mode: shadow, inspect: {deadline: 60s}").start().await;
-    assert_eq!(Client::http1(weir.address).await.get("/").await.status(), 200);
+    let weir = Setup::new(origin.address)
+        .route("mode: shadow, inspect: {deadline: 60s}")
+        .start()
+        .await;
+    assert_eq!(
+        Client::http1(weir.address).await.get("/").await.status(),
+        200
+    );
     let before = weir.resident();
     let (begin, _) = tokio::sync::broadcast::channel::<()>(1);
     let uploads: Vec<_> = (0..CLIENTS)
@@ -45,9 +51,14 @@ async fn many_large_bodies_at_once_add_little() {
     assert!(added < 64 * 1024, "{added} KiB more");
 }
 
-async fn upload(address: std::net::SocketAddr, mut begin: tokio::sync::broadcast::Receiver<()>) -> String {
+async fn upload(
+    address: std::net::SocketAddr,
+    mut begin: tokio::sync::broadcast::Receiver<()>,
+) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let half = vec![b'a'; BODY / 2];
     begin.recv().await.unwrap();

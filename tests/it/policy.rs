@@ -12,10 +12,17 @@ async fn a_block_is_a_page_or_an_object_with_the_request_id() {
     let weir = Setup::new(origin.address).route(STRICT).start().await;
     let mut client = Client::http1(weir.address).await;
     for (accept, kind) in [
-        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+        (
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+            "text/html; charset=utf-8",
+        ),
         ("application/json", "application/json"),
     ] {
-        let request = client.request("GET", "/?q=1").header("accept", accept).body(empty()).unwrap();
+        let request = client
+            .request("GET", "/?q=1")
+            .header("accept", accept)
+            .body(empty())
+            .unwrap();
         let response = client.send(request).await;
         assert_eq!(response.status(), 403);
         assert_eq!(response.headers()["content-type"], kind);
@@ -25,15 +32,24 @@ async fn a_block_is_a_page_or_an_object_with_the_request_id() {
         assert!(text.contains(id), "{text}");
         if kind == "application/json" {
             let object: Value = serde_json::from_str(text).unwrap();
-            assert_eq!((&object["error"], &object["request_id"]), (&"blocked".into(), &id.into()));
+            assert_eq!(
+                (&object["error"], &object["request_id"]),
+                (&"blocked".into(), &id.into())
+            );
         }
         let record = weir.record(id).await;
-        assert_eq!((&record["verdict"], &record["action"], &record["status"]), (&"block".into(), &"block".into(), &403.into()));
+        assert_eq!(
+            (&record["verdict"], &record["action"], &record["status"]),
+            (&"block".into(), &"block".into(), &403.into())
+        );
         assert!(record["reason"].is_object(), "{record}");
     }
     let head = client.request("HEAD", "/").body(empty()).unwrap();
     let response = client.send(head).await;
-    assert_eq!((response.status().as_u16(), response.body().len()), (403, 0));
+    assert_eq!(
+        (response.status().as_u16(), response.body().len()),
+        (403, 0)
+    );
     assert_eq!(origin.connections(), 0);
 }
 
@@ -41,7 +57,9 @@ async fn a_block_is_a_page_or_an_object_with_the_request_id() {
 async fn shadow_records_and_lets_pass_and_off_does_not_look() {
     let origin = Origin::echo().await;
     let mut setup = Setup::new(origin.address).route(&STRICT.replace("enforce", "shadow"));
-    setup.routes.push("{id: static, path: /static, upstream: app, mode: off}".to_owned());
+    setup
+        .routes
+        .push("{id: static, path: /static, upstream: app, mode: off}".to_owned());
     let weir = setup.start().await;
     let mut client = Client::http1(weir.address).await;
     let response = client.get("/?q=1").await;
@@ -49,21 +67,36 @@ async fn shadow_records_and_lets_pass_and_off_does_not_look() {
     let seen: Seen = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(seen.header("x-weir-verdict"), Some("block"));
     let record = weir.record(seen.header("x-request-id").unwrap()).await;
-    assert_eq!((&record["verdict"], &record["action"], &record["mode"]), (&"block".into(), &"forward".into(), &"shadow".into()));
+    assert_eq!(
+        (&record["verdict"], &record["action"], &record["mode"]),
+        (&"block".into(), &"forward".into(), &"shadow".into())
+    );
 
-    let response = client.send(client.request("POST", "/static/x").body(full("x")).unwrap()).await;
+    let response = client
+        .send(client.request("POST", "/static/x").body(full("x")).unwrap())
+        .await;
     let seen: Seen = serde_json::from_slice(response.body()).unwrap();
-    assert_eq!((seen.header("x-weir-verdict"), seen.header("x-weir-score")), (Some("off"), None));
+    assert_eq!(
+        (seen.header("x-weir-verdict"), seen.header("x-weir-score")),
+        (Some("off"), None)
+    );
     let record = weir.record(seen.header("x-request-id").unwrap()).await;
-    assert_eq!((&record["route"], &record["verdict"], &record["score"]), (&"static".into(), &"off".into(), &Value::Null));
+    assert_eq!(
+        (&record["route"], &record["verdict"], &record["score"]),
+        (&"static".into(), &"off".into(), &Value::Null)
+    );
 }
 
 #[tokio::test]
 async fn routes_are_found_by_host_and_path_under_every_spelling() {
     let origin = Origin::echo().await;
     let mut setup = Setup::new(origin.address).route(LENIENT);
-    setup.routes.push("{id: off, path: /off, upstream: app, mode: off}".to_owned());
-    setup.routes.push("{id: host, host: \"*.other.example\", upstream: app, mode: off}".to_owned());
+    setup
+        .routes
+        .push("{id: off, path: /off, upstream: app, mode: off}".to_owned());
+    setup
+        .routes
+        .push("{id: host, host: \"*.other.example\", upstream: app, mode: off}".to_owned());
     let weir = setup.start().await;
     let mut client = Client::http1(weir.address).await;
     for (host, target, route) in [
@@ -75,7 +108,11 @@ async fn routes_are_found_by_host_and_path_under_every_spelling() {
         ("a.OTHER.example:8080", "/admin", "host"),
         ("other.example", "/admin", "all"),
     ] {
-        let request = hyper::Request::builder().uri(target).header("host", host).body(empty()).unwrap();
+        let request = hyper::Request::builder()
+            .uri(target)
+            .header("host", host)
+            .body(empty())
+            .unwrap();
         let response = client.send(request).await;
         let id = response.headers()["x-request-id"].to_str().unwrap();
         assert_eq!(weir.record(id).await["route"], route, "{host} {target}");
@@ -93,7 +130,11 @@ async fn a_client_over_its_rate_is_told_when_to_come_back() {
     }
     let response = client.get("/").await;
     assert_eq!(response.status(), 429);
-    let seconds: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    let seconds: u64 = response.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!((1..=1200).contains(&seconds), "{seconds}");
     let id = response.headers()["x-request-id"].to_str().unwrap();
     assert_eq!(weir.record(id).await["verdict"], "rate_limited");
@@ -105,16 +146,28 @@ async fn without_a_model_the_fail_mode_decides() {
     let origin = Origin::echo().await;
     let mut setup = Setup::new(origin.address).route("mode: enforce, fail: open");
     setup.model = Some(NO_MODEL.to_owned());
-    setup.routes.push("{id: closed, path: /closed, upstream: app, mode: enforce, fail: closed}".to_owned());
-    setup.routes.push("{id: shadow, path: /shadow, upstream: app, mode: shadow, fail: closed}".to_owned());
+    setup
+        .routes
+        .push("{id: closed, path: /closed, upstream: app, mode: enforce, fail: closed}".to_owned());
+    setup
+        .routes
+        .push("{id: shadow, path: /shadow, upstream: app, mode: shadow, fail: closed}".to_owned());
     let weir = setup.start().await;
     let mut client = Client::http1(weir.address).await;
-    for (target, status, verdict) in [("/", 200, "failed_open"), ("/closed", 503, "failed_closed"), ("/shadow", 200, "failed_closed")] {
+    for (target, status, verdict) in [
+        ("/", 200, "failed_open"),
+        ("/closed", 503, "failed_closed"),
+        ("/shadow", 200, "failed_closed"),
+    ] {
         let response = client.get(target).await;
         assert_eq!(response.status(), status, "{target}");
         let id = response.headers()["x-request-id"].to_str().unwrap();
         let record = weir.record(id).await;
-        assert_eq!((&record["verdict"], &record["failure"]), (&verdict.into(), &"no_model".into()), "{record}");
+        assert_eq!(
+            (&record["verdict"], &record["failure"]),
+            (&verdict.into(), &"no_model".into()),
+            "{record}"
+        );
     }
     assert_eq!(client.get("/closed").await.headers()["retry-after"], "2");
 }
@@ -122,12 +175,20 @@ async fn without_a_model_the_fail_mode_decides() {
 #[tokio::test]
 async fn passed_requests_are_captured_redacted_with_their_response() {
     let origin = Origin::echo().await;
-    let weir = Setup::new(origin.address).section("capture: {directory: captured}").start().await;
+    let weir = Setup::new(origin.address)
+        .section("capture: {directory: captured}")
+        .start()
+        .await;
     let mut client = Client::http1(weir.address).await;
-    let request = client.request("POST", "/login").header("content-type", "application/x-www-form-urlencoded");
-    let response = client.send(request.body(full("user=ann&password=hunter2")).unwrap()).await;
+    let request = client
+        .request("POST", "/login")
+        .header("content-type", "application/x-www-form-urlencoded");
+    let response = client
+        .send(request.body(full("user=ann&password=hunter2")).unwrap())
+        .await;
     assert_eq!(response.status(), 200);
-    weir.record(response.headers()["x-request-id"].to_str().unwrap()).await;
+    weir.record(response.headers()["x-request-id"].to_str().unwrap())
+        .await;
     let folder = weir.folder();
     let mut weir = weir;
     weir.signal("TERM");
@@ -141,8 +202,17 @@ async fn passed_requests_are_captured_redacted_with_their_response() {
         }
     }
     let record: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    assert_eq!((&record["method"], &record["uri"], &record["status"]), (&"POST".into(), &"/login".into(), &200.into()));
+    assert_eq!(
+        (&record["method"], &record["uri"], &record["status"]),
+        (&"POST".into(), &"/login".into(), &200.into())
+    );
     assert_eq!(record["response_bytes"], response.body().len());
-    assert!(record["body"].as_str().unwrap().starts_with("user=ann&password="), "{record}");
+    assert!(
+        record["body"]
+            .as_str()
+            .unwrap()
+            .starts_with("user=ann&password="),
+        "{record}"
+    );
     assert!(!text.contains("hunter2"), "{text}");
 }

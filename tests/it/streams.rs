@@ -25,12 +25,21 @@ async fn an_event_arrives_before_the_stream_ends() {
             let (frames, body) = mpsc::channel(1);
             tokio::spawn(async move {
                 while let Some(event) = receiver.recv().await {
-                    let _ = frames.send(Ok::<_, std::io::Error>(Frame::data(event))).await;
+                    let _ = frames
+                        .send(Ok::<_, std::io::Error>(Frame::data(event)))
+                        .await;
                 }
             });
-            let stream = futures_util::stream::unfold(body, |mut body| async move { Some((body.recv().await?, body)) });
-            let body = BodyExt::boxed(StreamBody::new(crate::support::client::SyncStream::new(stream)));
-            Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
+            let stream = futures_util::stream::unfold(body, |mut body| async move {
+                Some((body.recv().await?, body))
+            });
+            let body = BodyExt::boxed(StreamBody::new(crate::support::client::SyncStream::new(
+                stream,
+            )));
+            Response::builder()
+                .header("content-type", "text/event-stream")
+                .body(body)
+                .unwrap()
         }
     })
     .await;
@@ -61,8 +70,14 @@ async fn echo_after_switch(mut request: Request<Incoming>) -> Response<origin::B
             stream.flush().await.unwrap();
         }
     });
-    let answer = Response::builder().status(101).header("connection", "upgrade").header("upgrade", wanted);
-    answer.header("sec-websocket-accept", "x").body(origin::full("")).unwrap()
+    let answer = Response::builder()
+        .status(101)
+        .header("connection", "upgrade")
+        .header("upgrade", wanted);
+    answer
+        .header("sec-websocket-accept", "x")
+        .body(origin::full(""))
+        .unwrap()
 }
 
 const HANDSHAKE: &[u8] = b"GET /chat HTTP/1.1\r\nHost: shop.example\r\nConnection: keep-alive, Upgrade\r\n\
@@ -77,17 +92,28 @@ async fn a_websocket_passes_after_its_handshake() {
     let head = within("101", async { origin::read_head(&mut stream).await }).await;
     let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 101"), "{head}");
-    assert!(head.contains("upgrade: websocket") && head.contains("sec-websocket-accept: x"), "{head}");
+    assert!(
+        head.contains("upgrade: websocket") && head.contains("sec-websocket-accept: x"),
+        "{head}"
+    );
     // Bytes that look like broken HTTP must pass untouched.
-    for message in [&b"\x81\x05hello"[..], b"\nContent-Length: x\n\n\x00\xff", b"GET / HTTP/1.1\r\n\r\n"] {
+    for message in [
+        &b"\x81\x05hello"[..],
+        b"\nContent-Length: x\n\n\x00\xff",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ] {
         stream.write_all(message).await.unwrap();
         let mut back = vec![0; message.len()];
-        within("the echo", stream.read_exact(&mut back)).await.unwrap();
+        within("the echo", stream.read_exact(&mut back))
+            .await
+            .unwrap();
         assert_eq!(back, message);
     }
     stream.shutdown().await.unwrap();
     let mut rest = Vec::new();
-    within("the end", stream.read_to_end(&mut rest)).await.unwrap();
+    within("the end", stream.read_to_end(&mut rest))
+        .await
+        .unwrap();
     assert_eq!(rest, b"");
     let record = crate::support::eventually("the record", || weir.records().pop()).await;
     assert_eq!(record["status"], 101);
@@ -101,7 +127,11 @@ async fn a_handshake_is_inspected() {
     let mut stream = TcpStream::connect(weir.address).await.unwrap();
     stream.write_all(HANDSHAKE).await.unwrap();
     let head = within("403", async { origin::read_head(&mut stream).await }).await;
-    assert!(head.starts_with(b"HTTP/1.1 403"), "{}", String::from_utf8_lossy(&head));
+    assert!(
+        head.starts_with(b"HTTP/1.1 403"),
+        "{}",
+        String::from_utf8_lossy(&head)
+    );
     assert_eq!(origin.connections(), 0);
 }
 
@@ -113,18 +143,32 @@ async fn a_tunnel_of_http_is_not_offered_to_the_origin() {
     let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let head = within("200", async { origin::read_head(&mut stream).await }).await;
-    assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+    assert!(
+        head.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&head)
+    );
     let seen = &origin.seen()[0];
-    assert_eq!((seen.header("upgrade"), seen.header("http2-settings")), (None, None));
+    assert_eq!(
+        (seen.header("upgrade"), seen.header("http2-settings")),
+        (None, None)
+    );
 }
 
 #[tokio::test]
 async fn a_switch_that_nobody_asked_for_is_a_bad_gateway() {
     let (address, _origin) = origin::raw(|_, mut stream| async move {
         origin::read_head(&mut stream).await;
-        origin::write(&mut stream, b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").await;
+        origin::write(
+            &mut stream,
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        )
+        .await;
     })
     .await;
     let weir = Setup::new(address).start().await;
-    assert_eq!(Client::http1(weir.address).await.get("/").await.status(), 502);
+    assert_eq!(
+        Client::http1(weir.address).await.get("/").await.status(),
+        502
+    );
 }

@@ -36,7 +36,11 @@ impl Client {
     }
 
     /// TLS with the given ALPN protocols; the version is what the server picks. Also the certificate that it showed.
-    pub async fn tls(address: SocketAddr, root: &CertificateDer<'static>, alpn: &[&str]) -> (Self, Vec<u8>) {
+    pub async fn tls(
+        address: SocketAddr,
+        root: &CertificateDer<'static>,
+        alpn: &[&str],
+    ) -> (Self, Vec<u8>) {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(root.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -48,11 +52,18 @@ impl Client {
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap();
         let session = stream.get_ref().1;
         let shown = session.peer_certificates().unwrap()[0].to_vec();
         let two = session.alpn_protocol() == Some(b"h2");
-        let client = if two { Self::over_http2(stream).await } else { Self::over_http1(stream).await };
+        let client = if two {
+            Self::over_http2(stream).await
+        } else {
+            Self::over_http1(stream).await
+        };
         (client, shown)
     }
 
@@ -65,7 +76,9 @@ impl Client {
     }
 
     async fn over_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Self {
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
         tokio::spawn(async move {
             let _ = connection.await;
         });
@@ -96,7 +109,9 @@ impl Client {
     /// Sends a request and reads the whole answer.
     pub async fn send(&mut self, request: Request<Body>) -> Response<Bytes> {
         let (head, body) = self.start(request).await.unwrap().into_parts();
-        let body = within("the body of an answer", body.collect()).await.unwrap();
+        let body = within("the body of an answer", body.collect())
+            .await
+            .unwrap();
         Response::from_parts(head, body.to_bytes())
     }
 
@@ -111,7 +126,9 @@ impl Client {
         let builder = Request::builder().method(method);
         match self {
             Self::One(_) => builder.uri(target).header("host", "shop.example"),
-            Self::Two(_) => builder.uri(format!("http://shop.example{target}")).version(http::Version::HTTP_2),
+            Self::Two(_) => builder
+                .uri(format!("http://shop.example{target}"))
+                .version(http::Version::HTTP_2),
         }
     }
 }
@@ -121,7 +138,9 @@ pub fn empty() -> Body {
 }
 
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed()
 }
 
 /// A body of the pieces that come out of the returned sender; dropping it ends the body.
@@ -129,13 +148,21 @@ pub fn piecewise() -> (tokio::sync::mpsc::Sender<Bytes>, Body) {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     let frames = futures_util::stream::unfold(receiver, |mut receiver| async move {
         let piece: Bytes = receiver.recv().await?;
-        Some((Ok::<_, std::io::Error>(http_body::Frame::data(piece)), receiver))
+        Some((
+            Ok::<_, std::io::Error>(http_body::Frame::data(piece)),
+            receiver,
+        ))
     });
-    (sender, BodyExt::boxed(http_body_util::StreamBody::new(SyncStream::new(frames))))
+    (
+        sender,
+        BodyExt::boxed(http_body_util::StreamBody::new(SyncStream::new(frames))),
+    )
 }
 
 /// `BoxBody` wants `Sync`, which a stream behind a lock is.
-pub struct SyncStream<T>(std::sync::Mutex<std::pin::Pin<Box<dyn futures_util::Stream<Item = T> + Send>>>);
+pub struct SyncStream<T>(
+    std::sync::Mutex<std::pin::Pin<Box<dyn futures_util::Stream<Item = T> + Send>>>,
+);
 
 impl<T> SyncStream<T> {
     pub fn new(stream: impl futures_util::Stream<Item = T> + Send + 'static) -> Self {

@@ -25,7 +25,9 @@ type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 /// A whole body.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed()
 }
 
 /// What the origin saw, as it echoes it.
@@ -43,7 +45,11 @@ impl Seen {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(other, _)| other == name);
         let value = found.next().map(|(_, value)| value.as_str());
-        assert!(found.next().is_none(), "{name} came twice: {:?}", self.headers);
+        assert!(
+            found.next().is_none(),
+            "{name} came twice: {:?}",
+            self.headers
+        );
         value
     }
 }
@@ -77,7 +83,9 @@ impl Origin {
                 let seen = observe(&head, &body.to_bytes());
                 let answer = serde_json::to_vec(&seen).unwrap();
                 log.lock().unwrap().push(seen);
-                let response = Response::builder().header("server", "origin/1").header("content-type", "application/json");
+                let response = Response::builder()
+                    .header("server", "origin/1")
+                    .header("content-type", "application/json");
                 response.body(full(answer)).unwrap()
             }
         })
@@ -114,12 +122,18 @@ impl Origin {
                         let answer = handler(request);
                         async move { Ok::<_, std::convert::Infallible>(answer.await) }
                     });
-                    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                    let connection =
+                        http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                     let _ = connection.with_upgrades().await;
                 });
             }
         });
-        Self { address, connections, seen, task }
+        Self {
+            address,
+            connections,
+            seen,
+            task,
+        }
     }
 
     /// Connections accepted so far.
@@ -134,7 +148,12 @@ impl Origin {
 }
 
 fn observe(head: &http::request::Parts, body: &[u8]) -> Seen {
-    let text = |bytes: &[u8]| bytes.iter().map(|&byte| char::from(byte)).collect::<String>();
+    let text = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|&byte| char::from(byte))
+            .collect::<String>()
+    };
     Seen {
         method: head.method.to_string(),
         target: head.uri.to_string(),

@@ -65,17 +65,32 @@ impl Setup {
     /// The file's text, for a folder that holds the bundle in `bundle/`.
     pub fn yaml(&self) -> String {
         let mut yaml = String::new();
-        let model = self.model.as_deref().unwrap_or("{bundle: bundle, watch: false}");
-        let _ = writeln!(yaml, "listen: [{{address: \"127.0.0.1:0\"{}}}]", self.listener);
+        let model = self
+            .model
+            .as_deref()
+            .unwrap_or("{bundle: bundle, watch: false}");
+        let _ = writeln!(
+            yaml,
+            "listen: [{{address: \"127.0.0.1:0\"{}}}]",
+            self.listener
+        );
         let _ = writeln!(yaml, "admin: {{address: \"127.0.0.2:0\"}}");
         let _ = writeln!(yaml, "workers: {}", self.workers);
         let _ = writeln!(yaml, "model: {model}");
-        let _ = writeln!(yaml, "upstreams: [{{name: app, address: \"{}\"{}}}]", self.origin, self.upstream);
+        let _ = writeln!(
+            yaml,
+            "upstreams: [{{name: app, address: \"{}\"{}}}]",
+            self.origin, self.upstream
+        );
         let _ = writeln!(yaml, "routes:");
         for route in &self.routes {
             let _ = writeln!(yaml, "  - {route}");
         }
-        let _ = writeln!(yaml, "  - {{id: all, path: /, upstream: app, {}}}", self.route);
+        let _ = writeln!(
+            yaml,
+            "  - {{id: all, path: /, upstream: app, {}}}",
+            self.route
+        );
         let _ = writeln!(yaml, "audit: {{output: audit.jsonl, verdicts: all}}");
         let _ = writeln!(yaml, "log: {{level: info, format: json}}");
         yaml.push_str(&self.sections);
@@ -140,12 +155,21 @@ impl Weir {
             }
         });
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut weir = Self { child, log, folder, address: nowhere, admin: nowhere };
+        let mut weir = Self {
+            child,
+            log,
+            folder,
+            address: nowhere,
+            admin: nowhere,
+        };
         (weir.address, weir.admin) = eventually("weir to listen", || {
             if let Ok(Some(status)) = weir.child.try_wait() {
                 panic!("weir ended with {status}");
             }
-            Some((weir.announced("listening")?, weir.announced("admin listening")?))
+            Some((
+                weir.announced("listening")?,
+                weir.announced("admin listening")?,
+            ))
         })
         .await;
         weir
@@ -156,7 +180,9 @@ impl Weir {
         self.log().iter().find_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
             let fields = &line["fields"];
-            (fields["message"] == message).then(|| fields["address"].as_str()?.parse().ok()).flatten()
+            (fields["message"] == message)
+                .then(|| fields["address"].as_str()?.parse().ok())
+                .flatten()
         })
     }
 
@@ -174,15 +200,21 @@ impl Weir {
 
     /// Decision records so far.
     pub fn records(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap_or_default();
+        let text =
+            std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// The decision record of a request.
     pub async fn record(&self, id: &str) -> Value {
         eventually("a decision record", || {
-            self.records().into_iter().find(|record| record["request_id"] == id)
+            self.records()
+                .into_iter()
+                .find(|record| record["request_id"] == id)
         })
         .await
     }
@@ -197,7 +229,10 @@ impl Weir {
 
     /// Sends a signal by name, such as `HUP`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status();
         assert!(sent.unwrap().success());
     }
 
@@ -209,7 +244,10 @@ impl Weir {
     /// Resident memory in KiB.
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }

@@ -1,0 +1,201 @@
+//! A request body on its way to the upstream, how far it has come, and the clock that ends a stalled stream.
+//!
+//! Not here: reading and holding what is inspected (`body`).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::body::{BodyError, Held};
+
+impl Held {
+    /// The body for the upstream, and a view of how far it has been sent.
+    pub fn into_upstream(self, idle: Duration) -> (UpstreamBody, Arc<Progress>) {
+        let progress = Arc::new(Progress::default());
+        let length = if self.rest.is_some() {
+            self.declared
+        } else {
+            Some(self.bytes.len() as u64)
+        };
+        let (second, rest) = match self.rest {
+            Some((piece, incoming)) => (piece, Some(incoming)),
+            None => (Bytes::new(), None),
+        };
+        let body = UpstreamBody {
+            first: self.bytes,
+            second,
+            rest,
+            left: length,
+            stall: Stall::new(idle),
+            progress: Arc::clone(&progress),
+        };
+        if body.is_end_stream() {
+            progress.done.store(true, Ordering::Release);
+        }
+        (body, progress)
+    }
+}
+
+/// How far a request body has been handed to the upstream connection.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bytes: AtomicU64,
+    done: AtomicBool,
+    failure: AtomicU8,
+}
+
+impl Progress {
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Whether all of it has been handed over.
+    pub fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Why the client's side ended it.
+    pub fn failure(&self) -> Option<BodyError> {
+        match self.failure.load(Ordering::Acquire) {
+            1 => Some(BodyError::Timeout),
+            2 => Some(BodyError::Broken),
+            _ => None,
+        }
+    }
+}
+
+/// A request body on its way to the upstream: what was held, then the rest as it comes.
+#[derive(Debug)]
+pub struct UpstreamBody {
+    first: Bytes,
+    second: Bytes,
+    rest: Option<Incoming>,
+    left: Option<u64>,
+    stall: Stall,
+    progress: Arc<Progress>,
+}
+
+impl UpstreamBody {
+    /// No body.
+    pub fn empty() -> Self {
+        Self {
+            first: Bytes::new(),
+            second: Bytes::new(),
+            rest: None,
+            left: Some(0),
+            stall: Stall::new(Duration::ZERO),
+            progress: Arc::default(),
+        }
+    }
+
+    fn yielded(&mut self, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let length = data.len() as u64;
+        self.left = self.left.map(|left| left.saturating_sub(length));
+        self.progress.bytes.fetch_add(length, Ordering::AcqRel);
+        if self.is_end_stream() {
+            self.progress.done.store(true, Ordering::Release);
+        }
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn failed(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.rest = None;
+        self.progress.failure.store(error as u8, Ordering::Release);
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if !this.first.is_empty() {
+            let data = std::mem::take(&mut this.first);
+            return this.yielded(data);
+        }
+        if !this.second.is_empty() {
+            let data = std::mem::take(&mut this.second);
+            return this.yielded(data);
+        }
+        loop {
+            let Some(rest) = &mut this.rest else {
+                this.progress.done.store(true, Ordering::Release);
+                return Poll::Ready(None);
+            };
+            match Pin::new(rest).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    this.stall.progress();
+                    if let Ok(data) = frame.into_data() {
+                        return this.yielded(data);
+                    }
+                }
+                Poll::Ready(Some(Err(_))) => return this.failed(BodyError::Broken),
+                Poll::Ready(None) => this.rest = None,
+                Poll::Pending => {
+                    ready!(this.stall.poll(cx));
+                    return this.failed(BodyError::Timeout);
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_empty()
+            && self.second.is_empty()
+            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// Ends a stream that makes no progress. Costs nothing until the stream first has to wait.
+#[derive(Debug)]
+pub(crate) struct Stall {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl Stall {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            timer: None,
+            waiting: false,
+        }
+    }
+
+    pub(crate) fn progress(&mut self) {
+        self.waiting = false;
+    }
+
+    /// Ready when the stream has waited for too long.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limit = self.limit;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(Instant::now() + limit);
+        }
+        timer.as_mut().poll(cx)
+    }
+}
