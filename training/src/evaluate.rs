@@ -26,12 +26,12 @@ type Numbered = Vec<(usize, Vec<Scored>)>;
 const CHUNK: usize = 64;
 
 /// What the engine said about one request.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Scored {
     /// The scores.
     pub scores: Scores,
-    /// Where the deciding field stands.
-    pub top: Option<Location>,
+    /// Where the deciding field stands, and its name.
+    pub top: Option<(Location, Vec<u8>)>,
 }
 
 /// Everything that the report is made of.
@@ -135,7 +135,7 @@ fn work(
                 .context("cannot score a request")?;
             scored.push(Scored {
                 scores: assessment.scores,
-                top: assessment.top.map(|top| top.location),
+                top: assessment.top.map(|top| (top.location, top.key)),
             });
         }
         if let Ok(mut stage) = stage.lock() {

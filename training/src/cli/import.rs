@@ -48,6 +48,9 @@ pub struct Args {
     /// Source name of imported payloads [default: the format's or the folder's name]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
+    /// Keep payloads that are words, numbers or plain links, for an honest test set
+    #[arg(long)]
+    keep_junk: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -135,7 +138,7 @@ impl Args {
     }
 
     fn payloads(&self, file: &Path, out: &mut Output) -> anyhow::Result<()> {
-        let read = payload_lists::import(file, self.source.as_deref())?;
+        let read = payload_lists::import(file, self.source.as_deref(), self.keep_junk)?;
         for item in &read.items {
             match item {
                 Item::Payload(record) => out.line(record)?,

@@ -31,6 +31,7 @@ pub struct Imported {
     pub bad: Vec<(u64, String)>,
     /// How many payloads were seen.
     pub seen: u64,
+    keep_junk: bool,
 }
 
 impl Imported {
@@ -42,7 +43,7 @@ impl Imported {
     fn payload(&mut self, bytes: &[u8], class_name: &str, source: &str, location: Option<&str>) {
         self.seen += 1;
         let attack_class = class::canonical(class_name);
-        if let Some(reason) = junk::reason(bytes, attack_class) {
+        if let Some(reason) = junk::reason(bytes, attack_class).filter(|_| !self.keep_junk) {
             return self.drop(reason.name());
         }
         self.items.push(Item::Payload(PayloadRecord {
@@ -55,11 +56,15 @@ impl Imported {
 }
 
 /// Imports a list whose format is recognised by its content. `source` names it; none takes the format's or the folder's name.
+/// `keep_junk` keeps what junk filters would drop: a test set counts it against the detector.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn import(path: &Path, source: Option<&str>) -> Result<Imported, DataError> {
-    let mut out = Imported::default();
+pub fn import(path: &Path, source: Option<&str>, keep_junk: bool) -> Result<Imported, DataError> {
+    let mut out = Imported {
+        keep_junk,
+        ..Imported::default()
+    };
     let is_csv = path.to_string_lossy().contains(".csv");
     if is_csv {
         csv_list(&lines::read(path)?, source, &mut out);
@@ -286,7 +291,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
-        import(&path, None).unwrap()
+        import(&path, None, false).unwrap()
     }
 
     fn payloads(imported: &Imported) -> Vec<&PayloadRecord> {

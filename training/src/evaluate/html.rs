@@ -71,6 +71,19 @@ pub fn page(report: &Report) -> String {
             escape(&miss.text)
         );
     }
+    out.push_str(
+        "</table><h2>Highest normal requests</h2><table><tr><th>location<th>score<th>name<th>host",
+    );
+    for alarm in &report.alarms {
+        let _ = write!(
+            out,
+            "<tr><td>{}<td>{:.2}<td style=text-align:left><code>{}</code><td>{}",
+            alarm.location.unwrap_or("-"),
+            alarm.score,
+            escape(&alarm.key),
+            escape(&alarm.host)
+        );
+    }
     out.push_str("</table></html>\n");
     out
 }

@@ -12,8 +12,8 @@ use super::measures::{self, Measures};
 use super::samples::{AttackSample, NormalSample, distinct};
 use super::{Evaluation, Scored};
 
-/// Misses that are listed word for word.
-const LISTED_MISSES: usize = 40;
+/// Misses and false alarms that are listed.
+const LISTED: usize = 60;
 
 /// One detector, or all together.
 #[derive(Debug, Clone, Serialize)]
@@ -101,6 +101,21 @@ pub struct Report {
     pub confusion: Confusion,
     /// The lowest-scoring attacks: class, location, score, payload.
     pub misses: Vec<Miss>,
+    /// The highest-scoring normal requests.
+    pub alarms: Vec<Alarm>,
+}
+
+/// One normal request that scored high.
+#[derive(Debug, Clone, Serialize)]
+pub struct Alarm {
+    /// What it scored.
+    pub score: f32,
+    /// Where the deciding field stands.
+    pub location: Option<&'static str>,
+    /// Its name.
+    pub key: String,
+    /// The host asked for.
+    pub host: String,
 }
 
 /// One attack that scored low.
@@ -162,6 +177,7 @@ pub fn report(evaluation: &Evaluation, about: About) -> Report {
         confusion: confusion(normal, attacks, &about.budgets),
         budgets: about.budget_names,
         misses: misses(attacks),
+        alarms: alarms(normal),
         detectors,
     }
 }
@@ -279,9 +295,9 @@ fn false_positives(
         .iter()
         .map(|location| {
             let here = || {
-                normal
-                    .iter()
-                    .filter(move |(_, scored)| scored.top == Some(*location))
+                normal.iter().filter(move |(_, scored)| {
+                    scored.top.as_ref().is_some_and(|(top, _)| top == location)
+                })
             };
             LocationCount {
                 name: location.name(),
@@ -316,12 +332,42 @@ fn confusion(normal: &[Normal], attacks: &[Attack], budgets: &Budgets) -> Confus
     }
 }
 
+fn alarms(normal: &[Normal]) -> Vec<Alarm> {
+    let mut sorted: Vec<&Normal> = normal.iter().collect();
+    sorted.sort_by(|a, b| combined(&b.1).total_cmp(&combined(&a.1)));
+    sorted
+        .into_iter()
+        .take(LISTED)
+        .map(|(sample, scored)| {
+            let (location, key) = scored
+                .top
+                .as_ref()
+                .map_or((None, &[][..]), |(at, key)| (Some(at.name()), key));
+            Alarm {
+                score: combined(scored),
+                location,
+                key: readable(key),
+                host: readable(sample.request.host().unwrap_or_default()),
+            }
+        })
+        .collect()
+}
+
+/// Bytes as printable text, shortened.
+fn readable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .take(120)
+        .flat_map(char::escape_default)
+        .collect()
+}
+
 fn misses(attacks: &[Attack]) -> Vec<Miss> {
     let mut sorted: Vec<&Attack> = attacks.iter().collect();
     sorted.sort_by(|a, b| combined(&a.1).total_cmp(&combined(&b.1)));
     sorted
         .into_iter()
-        .take(LISTED_MISSES)
+        .take(LISTED)
         .map(|(sample, scored)| {
             let text = if sample.payload.is_empty() {
                 &sample.request.target
@@ -332,11 +378,7 @@ fn misses(attacks: &[Attack]) -> Vec<Miss> {
                 class: sample.class.clone(),
                 location: sample.location.map(Location::name),
                 score: combined(scored),
-                text: String::from_utf8_lossy(text)
-                    .chars()
-                    .take(120)
-                    .flat_map(char::escape_default)
-                    .collect(),
+                text: readable(text),
             }
         })
         .collect()

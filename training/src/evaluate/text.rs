@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use super::measures::{Measures, QUANTILES};
 use super::report::{Group, Report};
 
+/// Misses and false alarms that are shown.
+const SHOWN: usize = 12;
+
 impl Report {
     /// The report as a table for people.
     #[must_use]
@@ -109,8 +112,17 @@ impl Report {
                 let _ = writeln!(out, "{:<22}{cells}", format!("{} {side}", detector.name));
             }
         }
+        let _ = writeln!(out, "\nhighest normal requests");
+        for alarm in self.alarms.iter().take(SHOWN) {
+            let place = alarm.location.unwrap_or("-");
+            let _ = writeln!(
+                out,
+                "{:>6.2}  {place:<13}{:<34}{}",
+                alarm.score, alarm.key, alarm.host
+            );
+        }
         let _ = writeln!(out, "\nlowest attacks");
-        for miss in self.misses.iter().take(12) {
+        for miss in self.misses.iter().take(SHOWN) {
             let _ = writeln!(
                 out,
                 "{:>6.2}  {:<14}{:<13}{}",

@@ -118,7 +118,12 @@ fn object(dice: &mut Dice, depth: usize) -> Value {
             _ if depth < 2 => object(dice, depth + 1),
             _ => Value::Null,
         };
-        map.insert(key(dice), leaf);
+        let name = if dice.chance(0.1) {
+            grammar::payload("benign_key", dice).unwrap_or_default()
+        } else {
+            key(dice)
+        };
+        map.insert(name, leaf);
     }
     Value::Object(map)
 }
@@ -226,7 +231,7 @@ fn compressed(dice: &mut Dice) -> Vec<u8> {
 
 /// Where look-alikes are put, in the order of [`Location::ALL`].
 const WEIGHTS: [f64; 12] = [
-    4.0, 0.5, 18.0, 0.5, 12.0, 12.0, 10.0, 8.0, 6.0, 6.0, 3.0, 0.5,
+    4.0, 4.0, 18.0, 3.0, 12.0, 12.0, 10.0, 8.0, 6.0, 6.0, 4.0, 0.5,
 ];
 
 /// `count` ordinary requests made of `templates` by grafting ordinary values into them.
@@ -237,6 +242,16 @@ pub fn requests(dice: &mut Dice, templates: &[&OwnedRequest], count: usize) -> V
         .collect()
 }
 
+/// A raw `name=value` with an unusual name.
+fn pair(dice: &mut Dice) -> String {
+    let name = grammar::payload("benign_key", dice).unwrap_or_default();
+    let value: String = value(dice)
+        .chars()
+        .filter(|c| !matches!(c, '&' | '=' | '#'))
+        .collect();
+    format!("{}={value}", name.trim_end_matches('='))
+}
+
 fn request(dice: &mut Dice, templates: &[&OwnedRequest]) -> Option<OwnedRequest> {
     let template = dice.choose(templates).copied()?;
     let location = Location::ALL.get(dice.weighted(&WEIGHTS)).copied()?;
@@ -245,9 +260,7 @@ fn request(dice: &mut Dice, templates: &[&OwnedRequest]) -> Option<OwnedRequest>
         Location::Path => value(dice)
             .replace(['?', '\\', '<', '>', '\'', '"', '\n', '\r'], "-")
             .into_bytes(),
-        Location::QueryKey | Location::BodyKey => {
-            format!("{}[{}]={}", key(dice), dice.below(9), dice.below(1000)).into_bytes()
-        }
+        Location::QueryKey | Location::BodyKey => pair(dice).into_bytes(),
         _ => value(dice).into_bytes(),
     };
     let mode = if location == Location::Path {
