@@ -19,10 +19,10 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::Admin;
 use crate::detect::Budget;
 use crate::runtime::Shared;
-use crate::runtime::reload::{Reloader, ThresholdChange, ThresholdError, Trigger};
+use crate::runtime::reload::{Reloader, Trigger};
+use crate::runtime::thresholds::{ThresholdChange, ThresholdError};
 
 /// A threshold change is a hundred bytes.
 const MAX_BODY: usize = 16 * 1024;
@@ -33,7 +33,6 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 struct Context {
     shared: Arc<Shared>,
     reloader: Reloader,
-    admin: Arc<Admin>,
 }
 
 /// Serves the admin interface until `shutdown` turns true.
@@ -43,12 +42,7 @@ pub async fn serve(
     reloader: Reloader,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let admin = Arc::new(shared.pin().config.admin.clone());
-    let router = router(Context {
-        shared,
-        reloader,
-        admin,
-    });
+    let router = router(Context { shared, reloader });
     let stop = async move {
         let _sender_gone = shutdown.wait_for(|stop| *stop).await;
     };
@@ -77,7 +71,9 @@ fn router(context: Context) -> Router {
 }
 
 async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
-    match access::check(&context.admin, &request) {
+    // Of the running snapshot: a new token holds from the reload on.
+    let running = context.shared.pin();
+    match access::check(&running.config.admin, &request) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -22,7 +22,7 @@ use crate::proxy::Proxy;
 use crate::runtime::build::{BuildErrors, Context, build};
 use crate::runtime::reload::{Reloader, Trigger, describe};
 use crate::runtime::watch::watch as watch_files;
-use crate::runtime::{Limiters, Shared, Snapshot};
+use crate::runtime::{Shared, Snapshot};
 use crate::telemetry::Metrics;
 
 /// Beyond the drain timeout of the listeners: what is left is torn down.
@@ -83,11 +83,12 @@ fn hint(error: &io::Error) -> &'static str {
 /// Everything that is wrong.
 pub fn check(source: &Source) -> Result<Snapshot, StartError> {
     let config = config::load(&source.file)?;
+    Audit::check(&config.audit.output)?;
     let context = Context {
         onnxruntime: source.onnxruntime.clone(),
         metrics: Metrics::new(),
     };
-    Ok(build(config, &Limiters::new(1), &context, 1)?)
+    Ok(build(config, None, &context)?)
 }
 
 /// The running application.
@@ -111,19 +112,18 @@ impl App {
         // Sockets first: a port in use is found before a model is loaded.
         let (listeners, admin_listener) = bind(&config)?;
         let metrics = Metrics::new();
-        let limiters = Limiters::new(config.limits.clients);
         let context = Context {
             onnxruntime: source.onnxruntime,
             metrics: Arc::clone(&metrics),
         };
-        let first = build(config, &limiters, &context, 1)?;
+        let first = build(config, None, &context)?;
         let audit = Audit::start(&first.config.audit.output, Arc::clone(&metrics))?;
         let capture = Capture::start(
             Prepared::open(first.config.capture.as_ref())?,
             Arc::clone(&metrics),
         )?;
         describe(&metrics, &first);
-        let shared = Arc::new(Shared::new(first, limiters, metrics, audit, capture));
+        let shared = Arc::new(Shared::new(first, metrics, audit, capture));
         let reloader = Reloader::start(Arc::clone(&shared), source.file.clone(), context);
         let (shutdown, stop) = watch::channel(false);
         let mut app = Self {
@@ -192,31 +192,24 @@ impl App {
     }
 
     /// Serves until SIGTERM or SIGINT, reloading on SIGHUP, then drains.
-    ///
-    /// # Errors
-    /// When signals cannot be handled.
-    pub async fn run_until_signal(self) -> Result<(), StartError> {
-        let mut hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    async fn run_until(self, mut signals: Signals) {
         loop {
             tokio::select! {
-                _ = hangup.recv() => {
+                _ = signals.hangup.recv() => {
                     let reloader = self.reloader.clone();
                     // The outcome is in the log; a second SIGHUP meanwhile waits for its turn.
                     tokio::spawn(async move { drop(reloader.reload(Trigger::Signal).await) });
                 }
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
             }
         }
         tracing::info!("draining; a second signal ends at once");
         tokio::select! {
             () = self.stop() => {}
-            _ = terminate.recv() => tracing::warn!("ended without draining"),
-            _ = interrupt.recv() => tracing::warn!("ended without draining"),
+            _ = signals.terminate.recv() => tracing::warn!("ended without draining"),
+            _ = signals.interrupt.recv() => tracing::warn!("ended without draining"),
         }
-        Ok(())
     }
 
     /// Stops accepting, lets requests in flight finish within `timeouts.drain`, and writes out what is recorded.
@@ -260,12 +253,31 @@ fn local(listener: &TcpListener) -> SocketAddr {
         .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
-/// Loads the configuration, starts, and serves until a signal: `weir run`.
+/// Starts and serves until a signal: `weir run`.
 ///
 /// # Errors
 /// Why it did not start.
 pub async fn run(config: Config, source: Source) -> Result<(), StartError> {
-    App::start(config, source).await?.run_until_signal().await
+    // First of all: a SIGHUP while the model loads must not end the process.
+    let signals = Signals::install().map_err(StartError::Signals)?;
+    App::start(config, source).await?.run_until(signals).await;
+    Ok(())
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
 }
 
 /// The configuration of a file; here so that `cli` needs no other room.

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
@@ -76,6 +76,29 @@ impl Audit {
             .spawn(move || write_all(sink, &messages))
             .map_err(AuditError::Thread)?;
         Ok(Self { queue, metrics })
+    }
+
+    /// Whether an output could be opened, without making a file.
+    ///
+    /// # Errors
+    /// When it could not.
+    pub fn check(output: &AuditOutput) -> Result<(), AuditError> {
+        let AuditOutput::File(path) = output else {
+            return Ok(());
+        };
+        let opened = match OpenOptions::new().append(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = path
+                    .parent()
+                    .filter(|folder| !folder.as_os_str().is_empty());
+                std::fs::read_dir(folder.unwrap_or(Path::new("."))).map(drop)
+            }
+            other => other.map(drop),
+        };
+        opened.map_err(|source| AuditError::Open {
+            path: path.clone(),
+            source,
+        })
     }
 
     /// Writes the decision down, if the configuration wants it.

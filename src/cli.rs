@@ -30,10 +30,12 @@ const USAGE: u8 = 2;
   weir check --config config/weir.yaml          validate everything that a start needs
   weir run --config config/weir.yaml            serve until SIGTERM or Ctrl-C; SIGHUP reloads
   weir score --bundle models/base < requests.jsonl
-  curl -X POST http://127.0.0.1:9901/-/reload   swap model and configuration without dropping a request
+  curl -X POST http://127.0.0.1:9901/-/reload   swap model and configuration while serving
 
-Start with `mode: shadow` in the configuration, read the decision records, and enforce when the false positives stay
-within the budget. Exit codes: 0 done, 1 failed while running, 2 bad usage or configuration."
+Start with `mode: shadow` in the configuration, read the decision records, and enforce when the
+false positives stay within the budget.
+
+Exit codes: 0 done, 1 failed while running, 2 bad usage or configuration."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -63,16 +65,16 @@ Example:
     )]
     Check(Start),
     /// Score requests from standard input, one JSON object a line
-    #[command(
-        after_help = "Each input line is a request: {\"method\",\"uri\",\"headers\":[[name,value],...],\"body\"|\"body_base64\"}.
-Each output line belongs to the input line of the same number: {\"score\",\"verdict\",\"detectors\",\"reason\"}, or {\"error\"}.
+    #[command(after_help = "Each input line is a request:
+  {\"method\",\"uri\",\"headers\":[[name,value],...],\"body\"|\"body_base64\"}
+Each output line belongs to the input line of the same number:
+  {\"score\",\"verdict\",\"detectors\",\"reason\"} or {\"error\"}
 A score of 3 means that one normal request in a thousand scores this high.
 
 Examples:
   weir score --bundle models/base < requests.jsonl
   weir score --bundle models/base --block 1/5000 --explain < requests.jsonl | jq -r .reason.text
-  echo '{\"method\":\"GET\",\"uri\":\"/?q=1%27%20or%201=1--\",\"headers\":[]}' | weir score --bundle models/base --explain"
-    )]
+  echo '{\"method\":\"GET\",\"uri\":\"/?q=1%27%20or%201=1--\",\"headers\":[]}' | weir score --bundle models/base --explain")]
     Score(Score),
     /// Print the versions of Weir and of the ONNX Runtime library it finds
     Version(Version),
@@ -181,6 +183,8 @@ fn run(start: Start) -> Result<(), Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers)
         .thread_name("weir-worker")
+        // Heavy inspections take `workers` at most; the rest are reloads and name lookups.
+        .max_blocking_threads(config.workers + 8)
         .enable_all()
         .build()
         .map_err(Exit::failed)?;

@@ -5,6 +5,7 @@
 //! because a missing token is an error of the configuration.
 
 mod fields;
+mod outputs;
 mod problem;
 mod reader;
 mod routes;

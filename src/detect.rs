@@ -240,6 +240,7 @@ impl Decision {
             },
             Cause::RateLimited => Action::Block { status: 429 },
             Cause::BodyLimit => Action::Block { status: 413 },
+            Cause::Refused => Action::Block { status: 400 },
             _ => Action::Forward,
         };
         Self {

@@ -5,11 +5,13 @@
 //! request pins one snapshot when it begins and uses nothing newer until it ends.
 
 pub mod build;
+mod fixed;
 pub mod limiter;
 pub mod model;
 pub mod path;
 pub mod reload;
 pub mod routes;
+pub mod thresholds;
 pub mod watch;
 
 use std::fmt;
@@ -26,8 +28,9 @@ use crate::capture::Capture;
 use crate::config::Config;
 use crate::detect::Scorer;
 use crate::telemetry::Metrics;
+use crate::units::RouteId;
 
-pub use limiter::{Limiter, Limiters, RetryAfter};
+pub use limiter::{Limiter, RetryAfter};
 pub use routes::{Route, Routes};
 
 /// One generation of policy, model and certificates. Never changes; replaced as a whole.
@@ -55,6 +58,24 @@ impl Snapshot {
         self.routes.lookup(host, path)
     }
 
+    /// The next generation with other routes and nothing else changed.
+    fn with_routes(&self, routes: Routes) -> Self {
+        Self {
+            generation: self.generation + 1,
+            config: Arc::clone(&self.config),
+            routes,
+            engine: self.engine.clone(),
+            no_engine: self.no_engine.clone(),
+            tls: self.tls.clone(),
+            overridden: true,
+        }
+    }
+
+    /// The limiter of a route, for the next generation.
+    pub(crate) fn limiter(&self, route: &RouteId) -> Option<&Arc<Limiter>> {
+        self.routes.by_id(route.as_str())?.limiter.as_ref()
+    }
+
     /// The id of the loaded bundle.
     pub fn bundle_id(&self) -> Option<&str> {
         self.engine.as_ref().map(|engine| engine.bundle_id())
@@ -75,8 +96,6 @@ pub struct Shared {
     current: ArcSwap<Snapshot>,
     /// Sliding windows of clients.
     pub windows: ClientWindows,
-    /// Rate limit state, by route.
-    pub limiters: Limiters,
     /// Every metric.
     pub metrics: Arc<Metrics>,
     /// Decision records.
@@ -92,19 +111,12 @@ pub struct Shared {
 impl Shared {
     /// Wraps the first snapshot and the long-lived parts. `limits.clients` and `workers` of the first configuration
     /// size the tables for the life of the process.
-    pub fn new(
-        first: Snapshot,
-        limiters: Limiters,
-        metrics: Arc<Metrics>,
-        audit: Audit,
-        capture: Capture,
-    ) -> Self {
+    pub fn new(first: Snapshot, metrics: Arc<Metrics>, audit: Audit, capture: Capture) -> Self {
         let clients = first.config.limits.clients;
         let workers = first.config.workers;
         Self {
             current: ArcSwap::from_pointee(first),
             windows: ClientWindows::new(clients),
-            limiters,
             metrics,
             audit,
             capture,

@@ -4,6 +4,8 @@
 //! so that the number of series is bounded. Handles are made once for each route: the hot path touches atomics and
 //! short uncontended locks, and allocates nothing.
 
+mod logs;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,51 +19,80 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 use weir_scoring::budget::Score;
 
-use crate::config::{Log, LogFormat};
 use crate::detect::Outcome;
 use crate::units::RouteId;
 
-/// Names of metrics. Counters get `_total`, info gets `_info`.
+pub use logs::{LevelError, init_tracing, parse_level};
+
+/// A metric's name and what it says. Counters get `_total`, info gets `_info`.
+#[derive(Debug, Clone, Copy)]
+pub struct Described(pub &'static str, pub &'static str);
+
+/// Every metric.
 pub mod names {
-    /// Requests by `route` and `verdict` (see [`Outcome`](crate::detect::Outcome)).
-    pub const REQUESTS: &str = "weir_requests";
-    /// Seconds from a request's headers to the end of its response, by `route`.
-    pub const DURATION: &str = "weir_request_duration_seconds";
-    /// Seconds of feature extraction, by `route`.
-    pub const EXTRACTION: &str = "weir_extraction_duration_seconds";
-    /// Seconds of scoring without extraction, by `route`.
-    pub const SCORING: &str = "weir_scoring_duration_seconds";
-    /// Seconds from the forwarded request to the upstream's response headers, by `route`.
-    pub const UPSTREAM: &str = "weir_upstream_duration_seconds";
-    /// Scores, `-log10` of the tail probability, by `route`.
-    pub const SCORE: &str = "weir_score";
-    /// Inspections that failed, by `route` and `cause`.
-    pub const FAILURES: &str = "weir_inspection_failures";
-    /// Requests answered with an error of the proxy or its upstream, by `cause`.
-    pub const ERRORS: &str = "weir_errors";
-    /// Reloads by `trigger` and `outcome`.
-    pub const RELOADS: &str = "weir_reloads";
-    /// Rows scored by the field detector.
-    pub const ROWS: &str = "weir_rows";
-    /// Generation of the running snapshot.
-    pub const GENERATION: &str = "weir_generation";
-    /// Client connections open now.
-    pub const CONNECTIONS: &str = "weir_connections";
-    /// Client connections refused at the limit.
-    pub const CONNECTIONS_REFUSED: &str = "weir_connections_refused";
-    /// Decision records dropped because the writer could not keep up.
-    pub const AUDIT_DROPPED: &str = "weir_audit_dropped";
-    /// Captured requests dropped because the writer could not keep up.
-    pub const CAPTURE_DROPPED: &str = "weir_capture_dropped";
-    /// Requests captured.
-    pub const CAPTURED: &str = "weir_captured";
-    /// The running bundle: `id`, `fingerprint`, `provider`.
-    pub const MODEL: &str = "weir_model";
-    /// The running build: `version`.
-    pub const BUILD: &str = "weir_build";
+    use super::Described;
+
+    /// By `route` and `verdict`, see [`Outcome`](crate::detect::Outcome).
+    pub const REQUESTS: Described = Described("weir_requests", "Requests by route and verdict");
+    /// By `route` and `cause`, see [`Failure`](crate::detect::Failure).
+    pub const FAILURES: Described = Described(
+        "weir_inspection_failures",
+        "Inspections that failed, by route and cause",
+    );
+    /// By `route`.
+    pub const DURATION: Described = Described(
+        "weir_request_duration_seconds",
+        "From the headers of a request to the end of its response",
+    );
+    /// By `route`.
+    pub const EXTRACTION: Described =
+        Described("weir_extraction_duration_seconds", "Feature extraction");
+    /// By `route`.
+    pub const SCORING: Described = Described(
+        "weir_scoring_duration_seconds",
+        "Scoring without extraction",
+    );
+    /// By `route`.
+    pub const UPSTREAM: Described = Described(
+        "weir_upstream_duration_seconds",
+        "From the forwarded request to the response headers",
+    );
+    /// By `route`.
+    pub const SCORE: Described = Described("weir_score", "Scores, -log10 of the tail probability");
+    /// By `cause`.
+    pub const ERRORS: Described = Described(
+        "weir_errors",
+        "Requests answered with an error of client, proxy or upstream, by cause",
+    );
+    /// By `trigger` (sighup, api, watch) and `outcome` (ok, failed).
+    pub const RELOADS: Described = Described("weir_reloads", "Reloads by trigger and outcome");
+    /// Of the field detector.
+    pub const ROWS: Described = Described("weir_rows", "Rows scored by the field detector");
+    /// See `generation` in decision records.
+    pub const GENERATION: Described =
+        Described("weir_generation", "Generation of the running snapshot");
+    /// Now.
+    pub const CONNECTIONS: Described = Described("weir_connections", "Open client connections");
+    /// At `limits.connections`.
+    pub const CONNECTIONS_REFUSED: Described = Described(
+        "weir_connections_refused",
+        "Client connections refused at the limit",
+    );
+    /// The writer could not keep up.
+    pub const AUDIT_DROPPED: Described =
+        Described("weir_audit_dropped", "Decision records dropped");
+    /// The writer could not keep up.
+    pub const CAPTURE_DROPPED: Described =
+        Described("weir_capture_dropped", "Captured requests dropped");
+    /// Written to the capture's files.
+    pub const CAPTURED: Described = Described("weir_captured", "Requests captured");
+    /// With `id`, `fingerprint` and `provider`; absent without a model.
+    pub const MODEL: Described = Described("weir_model", "The running bundle");
+    /// With `version`.
+    pub const BUILD: Described = Described("weir_build", "The running build");
 }
 
 /// From 50 us to 10 s: below lies no interesting latency, above a timeout.
@@ -75,6 +106,7 @@ const SCORE_BUCKETS: [f64; 13] = [
 ];
 
 type Labels = Vec<(&'static str, String)>;
+type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
 /// Every metric of the process. One registry for each application, so that tests do not share counts.
 pub struct Metrics {
@@ -82,11 +114,11 @@ pub struct Metrics {
     routes: Mutex<HashMap<RouteId, Arc<RouteMetrics>>>,
     requests: Family<Labels, Counter>,
     failures: Family<Labels, Counter>,
-    duration: Family<Labels, Histogram, fn() -> Histogram>,
-    extraction: Family<Labels, Histogram, fn() -> Histogram>,
-    scoring: Family<Labels, Histogram, fn() -> Histogram>,
-    upstream: Family<Labels, Histogram, fn() -> Histogram>,
-    score: Family<Labels, Histogram, fn() -> Histogram>,
+    duration: Histograms,
+    extraction: Histograms,
+    scoring: Histograms,
+    upstream: Histograms,
+    score: Histograms,
     errors: Family<Labels, Counter>,
     reloads: Family<Labels, Counter>,
     model: Arc<Mutex<Labels>>,
@@ -113,112 +145,58 @@ fn scores() -> Histogram {
     Histogram::new(SCORE_BUCKETS)
 }
 
+/// Registers a metric and hands it back.
+fn add<M: Metric + Clone>(registry: &mut Registry, described: Described, metric: M) -> M {
+    registry.register(described.0, described.1, metric.clone());
+    metric
+}
+
+fn counter(registry: &mut Registry, described: Described) -> Counter {
+    add(registry, described, Counter::default())
+}
+
+fn counters(registry: &mut Registry, described: Described) -> Family<Labels, Counter> {
+    add(registry, described, Family::default())
+}
+
+fn histograms(
+    registry: &mut Registry,
+    described: Described,
+    make: fn() -> Histogram,
+) -> Histograms {
+    add(registry, described, Family::new_with_constructor(make))
+}
+
 impl Metrics {
     /// A fresh registry with every metric described.
     pub fn new() -> Arc<Self> {
-        let metrics = Self {
-            registry: Mutex::new(Registry::default()),
-            routes: Mutex::new(HashMap::new()),
-            requests: Family::default(),
-            failures: Family::default(),
-            duration: Family::new_with_constructor(latency),
-            extraction: Family::new_with_constructor(latency),
-            scoring: Family::new_with_constructor(latency),
-            upstream: Family::new_with_constructor(latency),
-            score: Family::new_with_constructor(scores),
-            errors: Family::default(),
-            reloads: Family::default(),
-            model: Arc::default(),
-            generation: Gauge::default(),
-            connections: Gauge::default(),
-            connections_refused: Counter::default(),
-            audit_dropped: Counter::default(),
-            capture_dropped: Counter::default(),
-            captured: Counter::default(),
-            rows: Counter::default(),
-        };
-        metrics.register();
-        Arc::new(metrics)
-    }
-
-    fn register(&self) {
-        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        let r = &mut *registry;
-        r.register(
-            names::REQUESTS,
-            "Requests by route and verdict",
-            self.requests.clone(),
-        );
-        r.register(
-            names::FAILURES,
-            "Inspections that failed, by route and cause",
-            self.failures.clone(),
-        );
-        r.register(names::DURATION, "Whole request", self.duration.clone());
-        r.register(
-            names::EXTRACTION,
-            "Feature extraction",
-            self.extraction.clone(),
-        );
-        r.register(
-            names::SCORING,
-            "Scoring without extraction",
-            self.scoring.clone(),
-        );
-        r.register(
-            names::UPSTREAM,
-            "Upstream until its response headers",
-            self.upstream.clone(),
-        );
-        r.register(
-            names::SCORE,
-            "-log10 of the tail probability",
-            self.score.clone(),
-        );
-        r.register(
-            names::ERRORS,
-            "Requests answered with an error, by cause",
-            self.errors.clone(),
-        );
-        r.register(
-            names::RELOADS,
-            "Reloads by trigger and outcome",
-            self.reloads.clone(),
-        );
-        r.register(
-            names::ROWS,
-            "Rows scored by the field detector",
-            self.rows.clone(),
-        );
-        r.register(
-            names::GENERATION,
-            "Generation of the running snapshot",
-            self.generation.clone(),
-        );
-        r.register(
-            names::CONNECTIONS,
-            "Open client connections",
-            self.connections.clone(),
-        );
-        r.register(
-            names::CONNECTIONS_REFUSED,
-            "Client connections refused at the limit",
-            self.connections_refused.clone(),
-        );
-        r.register(
-            names::AUDIT_DROPPED,
-            "Decision records dropped",
-            self.audit_dropped.clone(),
-        );
-        r.register(
-            names::CAPTURE_DROPPED,
-            "Captured requests dropped",
-            self.capture_dropped.clone(),
-        );
-        r.register(names::CAPTURED, "Requests captured", self.captured.clone());
+        let mut registry = Registry::default();
+        let r = &mut registry;
+        let model = Arc::<Mutex<Labels>>::default();
+        r.register_collector(Box::new(ModelInfo(Arc::clone(&model))));
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        r.register(names::BUILD, "The running build", build);
-        r.register_collector(Box::new(ModelInfo(Arc::clone(&self.model))));
+        r.register(names::BUILD.0, names::BUILD.1, build);
+        Arc::new(Self {
+            routes: Mutex::new(HashMap::new()),
+            requests: counters(r, names::REQUESTS),
+            failures: counters(r, names::FAILURES),
+            duration: histograms(r, names::DURATION, latency),
+            extraction: histograms(r, names::EXTRACTION, latency),
+            scoring: histograms(r, names::SCORING, latency),
+            upstream: histograms(r, names::UPSTREAM, latency),
+            score: histograms(r, names::SCORE, scores),
+            errors: counters(r, names::ERRORS),
+            reloads: counters(r, names::RELOADS),
+            model,
+            generation: add(r, names::GENERATION, Gauge::default()),
+            connections: add(r, names::CONNECTIONS, Gauge::default()),
+            connections_refused: counter(r, names::CONNECTIONS_REFUSED),
+            audit_dropped: counter(r, names::AUDIT_DROPPED),
+            capture_dropped: counter(r, names::CAPTURE_DROPPED),
+            captured: counter(r, names::CAPTURED),
+            rows: counter(r, names::ROWS),
+            registry: Mutex::new(registry),
+        })
     }
 
     /// The handles of a route; the same ones for the same id in every generation.
@@ -291,12 +269,8 @@ impl Collector for ModelInfo {
             return Ok(());
         }
         let info = Info::new(labels);
-        let metric = encoder.encode_descriptor(
-            names::MODEL,
-            "The running bundle",
-            None,
-            info.metric_type(),
-        )?;
+        let metric =
+            encoder.encode_descriptor(names::MODEL.0, names::MODEL.1, None, info.metric_type())?;
         info.encode(metric)
     }
 }
@@ -366,41 +340,6 @@ impl RouteMetrics {
     }
 }
 
-/// Why tracing could not be set up.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "log.level `{level}` is no filter; use error, warn, info, debug, trace or pairs such as weir_waf=debug,warn"
-)]
-pub struct LevelError {
-    level: String,
-}
-
-/// Checks a log filter.
-///
-/// # Errors
-/// When it is none.
-pub fn parse_level(level: &str) -> Result<tracing_subscriber::EnvFilter, LevelError> {
-    tracing_subscriber::EnvFilter::try_new(level).map_err(|_| LevelError {
-        level: level.to_owned(),
-    })
-}
-
-/// Sends logs to stderr. Does nothing when a subscriber is already set (tests).
-///
-/// # Errors
-/// When the level is no filter.
-pub fn init_tracing(log: &Log) -> Result<(), LevelError> {
-    let filter = parse_level(&log.level)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let _already_set = match log.format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,12 +379,5 @@ mod tests {
             text.contains("id=\"two\"") && !text.contains("id=\"one\""),
             "{text}"
         );
-    }
-
-    #[test]
-    fn levels_are_checked() {
-        assert!(parse_level("info").is_ok());
-        assert!(parse_level("weir_waf=debug,warn").is_ok());
-        assert!(parse_level("weir_waf=loud").is_err());
     }
 }

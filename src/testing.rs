@@ -20,7 +20,7 @@ use crate::capture::{Capture, Prepared};
 use crate::config::{self, Config};
 use crate::detect::{Inspection, Scorer};
 use crate::runtime::build::{Context, build};
-use crate::runtime::{Limiters, Shared, Snapshot};
+use crate::runtime::{Shared, Snapshot};
 use crate::telemetry::Metrics;
 use crate::test_bundle;
 use crate::units::ClientIp;
@@ -47,7 +47,7 @@ pub(crate) fn snapshot(config: Config, scorer: Option<Fake>) -> Snapshot {
         onnxruntime: None,
         metrics: Metrics::new(),
     };
-    let mut snapshot = build(config, &Limiters::new(100), &context, 1).expect("a snapshot");
+    let mut snapshot = build(config, None, &context).expect("a snapshot");
     snapshot.engine = scorer.map(|fake| Arc::new(fake) as Arc<dyn Scorer>);
     snapshot
 }
@@ -58,13 +58,7 @@ pub(crate) fn shared(snapshot: Snapshot) -> Arc<Shared> {
     let audit = Audit::start(&snapshot.config.audit.output, Arc::clone(&metrics)).unwrap();
     let prepared = Prepared::open(snapshot.config.capture.as_ref()).unwrap();
     let capture = Capture::start(prepared, Arc::clone(&metrics)).unwrap();
-    Arc::new(Shared::new(
-        snapshot,
-        Limiters::new(100),
-        metrics,
-        audit,
-        capture,
-    ))
+    Arc::new(Shared::new(snapshot, metrics, audit, capture))
 }
 
 /// A plain GET.

@@ -13,9 +13,8 @@ use serde_saphyr::Spanned;
 use super::reader::{Item, Problems, Section};
 use super::tree::Node;
 use super::types::*;
-use super::{resolve, routes};
-use crate::detect::{ExecutionProvider, SecretKeys};
-use crate::telemetry;
+use super::{outputs, resolve, routes};
+use crate::detect::ExecutionProvider;
 use crate::units::Bytes;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -41,11 +40,7 @@ pub(super) fn config(
         .map(|item| listeners(&item, base))
         .unwrap_or_default();
     let admin = admin(root.get("admin").as_ref(), base, read);
-    for (listener, item) in &listeners {
-        if admin.address == listener.address && admin.address.port() != 0 {
-            item.problem("the admin listener uses this address; give one of them another port");
-        }
-    }
+    check_admin_port(&admin, &listeners);
     let routes = routes::routes(&root, &upstreams);
     let config = Config {
         listeners: listeners
@@ -66,10 +61,12 @@ pub(super) fn config(
             .get("trusted_proxies")
             .map(|item| networks(&item))
             .unwrap_or_default(),
-        capture: root.get("capture").and_then(|item| capture(&item, base)),
-        audit: audit(root.get("audit").as_ref(), base),
-        redact: redact(root.get("redact").as_ref()),
-        log: log(root.get("log").as_ref()),
+        capture: root
+            .get("capture")
+            .and_then(|item| outputs::capture(&item, base)),
+        audit: outputs::audit(root.get("audit").as_ref(), base),
+        redact: outputs::redact(root.get("redact").as_ref()),
+        log: outputs::log(root.get("log").as_ref()),
     };
     if config.model.required && config.model.bundle.is_none() {
         root.item.problem(
@@ -77,6 +74,14 @@ pub(super) fn config(
         );
     }
     Some(config)
+}
+
+fn check_admin_port(admin: &Admin, listeners: &[(Listener, Item<'_>)]) {
+    for (listener, item) in listeners {
+        if admin.address == listener.address && admin.address.port() != 0 {
+            item.problem("the admin listener uses this address; give one of them another port");
+        }
+    }
 }
 
 fn cores() -> usize {
@@ -199,7 +204,7 @@ fn socket(item: &Item<'_>) -> Option<SocketAddr> {
     item.parse("an address and port such as 0.0.0.0:8080 or [::]:8080")
 }
 
-fn path(item: &Item<'_>, base: &Path) -> Option<std::path::PathBuf> {
+pub(super) fn path(item: &Item<'_>, base: &Path) -> Option<std::path::PathBuf> {
     item.text().map(|text| resolve(base, text))
 }
 
@@ -355,110 +360,4 @@ fn networks(item: &Item<'_>) -> Vec<IpNet> {
         net
     };
     item.list().iter().filter_map(network).collect()
-}
-
-fn capture(item: &Item<'_>, base: &Path) -> Option<Capture> {
-    let section = item.section();
-    let enabled = section
-        .get("enabled")
-        .and_then(|item| item.flag())
-        .unwrap_or(true);
-    let directory = section
-        .need("directory", "where the recorded traffic goes")
-        .and_then(|item| path(&item, base));
-    let key_file = section.get("key_file").and_then(|item| path(&item, base));
-    let size = |name, range, default| {
-        section
-            .get(name)
-            .and_then(|item| item.size(range))
-            .unwrap_or(default)
-    };
-    let file_size = size(
-        "file_size",
-        Bytes::kib(64)..=Bytes::mib(4_096),
-        Bytes::mib(16),
-    );
-    let total_size = size(
-        "total_size",
-        Bytes::kib(128)..=Bytes::mib(1_048_576),
-        Bytes::mib(256),
-    );
-    let body = size("body", Bytes(0)..=Bytes::mib(4), Bytes::kib(64));
-    if total_size.0 < 2 * file_size.0 {
-        item.problem(format!(
-            "total_size {total_size} must hold at least two files of file_size {file_size}: rotation deletes whole files"
-        ));
-    }
-    let directory = directory?;
-    let key_file = key_file.unwrap_or_else(|| directory.join("token.key"));
-    enabled.then_some(Capture {
-        directory,
-        key_file,
-        file_size,
-        total_size,
-        body,
-    })
-}
-
-fn audit(item: Option<&Item<'_>>, base: &Path) -> Audit {
-    let section = item.map(Item::section);
-    let get = |name| section.as_ref().and_then(|section| section.get(name));
-    let output = get("output").and_then(|item| {
-        Some(match item.text()? {
-            "off" => AuditOutput::Off,
-            "stdout" => AuditOutput::Stdout,
-            file => AuditOutput::File(resolve(base, file)),
-        })
-    });
-    Audit {
-        output: output.unwrap_or(AuditOutput::Stdout),
-        verdicts: get("verdicts")
-            .and_then(|item| {
-                item.choice(&[
-                    ("notable", AuditVerdicts::Notable),
-                    ("all", AuditVerdicts::All),
-                ])
-            })
-            .unwrap_or(AuditVerdicts::Notable),
-    }
-}
-
-fn redact(item: Option<&Item<'_>>) -> SecretKeys {
-    let section = item.map(Item::section);
-    let names = |name| -> Option<Vec<String>> {
-        let item = section.as_ref()?.get(name)?;
-        Some(
-            item.list()
-                .iter()
-                .filter_map(Item::text)
-                .map(str::to_ascii_lowercase)
-                .collect(),
-        )
-    };
-    let (keys, extra) = (names("keys"), names("extra"));
-    match (keys, extra) {
-        (None, None) => SecretKeys::default(),
-        (keys, extra) => {
-            let keys = keys.unwrap_or_else(|| SecretKeys::default().words().to_vec());
-            SecretKeys::new(keys.into_iter().chain(extra.unwrap_or_default()))
-        }
-    }
-}
-
-fn log(item: Option<&Item<'_>>) -> Log {
-    let section = item.map(Item::section);
-    let get = |name| section.as_ref().and_then(|section| section.get(name));
-    let level = get("level").and_then(|item| {
-        let level = item.text()?;
-        if telemetry::parse_level(level).is_err() {
-            item.expected("error, warn, info, debug, trace, or pairs such as weir_waf=debug,warn");
-        }
-        Some(level.to_owned())
-    });
-    Log {
-        level: level.unwrap_or_else(|| "info".to_owned()),
-        format: get("format")
-            .and_then(|item| item.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]))
-            .unwrap_or(LogFormat::Text),
-    }
 }

@@ -38,6 +38,7 @@ impl Decision {
             Cause::Off => Outcome::Off,
             Cause::RateLimited => Outcome::RateLimited,
             Cause::BodyLimit => Outcome::BodyLimit,
+            Cause::Refused => Outcome::Refused,
             Cause::Failed {
                 mode: FailMode::Open,
                 ..
@@ -73,6 +74,8 @@ pub enum Cause {
     RateLimited,
     /// Body beyond `inspect.body` on a route that rejects; not inspected.
     BodyLimit,
+    /// Malformed, broken off, too slow, or more than could be held; not inspected.
+    Refused,
 }
 
 /// What the proxy has to do.
@@ -141,11 +144,13 @@ pub enum Outcome {
     RateLimited,
     /// 413.
     BodyLimit,
+    /// Refused before inspection for any other reason.
+    Refused,
 }
 
 impl Outcome {
     /// In the order of `index`.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Pass,
         Self::Flag,
         Self::Block,
@@ -154,6 +159,7 @@ impl Outcome {
         Self::FailedClosed,
         Self::RateLimited,
         Self::BodyLimit,
+        Self::Refused,
     ];
 
     /// Position in `ALL`.
@@ -172,6 +178,7 @@ impl Outcome {
             Self::FailedClosed => "failed_closed",
             Self::RateLimited => "rate_limited",
             Self::BodyLimit => "body_limit",
+            Self::Refused => "refused",
         }
     }
 }

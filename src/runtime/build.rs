@@ -13,7 +13,7 @@ use crate::config::{self, Config};
 use crate::detect::{Exceptions, Scorer};
 use crate::listen::tls::{TlsError, server_config};
 use crate::runtime::model::{self, ModelError};
-use crate::runtime::{Limiters, Route, Routes, Snapshot};
+use crate::runtime::{Limiter, Route, Routes, Snapshot};
 use crate::telemetry::Metrics;
 use crate::units::RouteId;
 
@@ -80,19 +80,19 @@ impl BuildErrors {
     }
 }
 
-/// Builds the snapshot of a generation. Takes as long as loading a model takes: call it off the async threads.
+/// Builds the snapshot that follows `running`, or the first one. Takes as long as loading a model takes: call it off
+/// the async threads.
 ///
 /// # Errors
 /// Everything that cannot be used.
 pub fn build(
     config: Config,
-    limiters: &Limiters,
+    running: Option<&Snapshot>,
     context: &Context,
-    generation: u64,
 ) -> Result<Snapshot, BuildErrors> {
     let mut errors = Vec::new();
     let tls = certificates(&config, &mut errors);
-    let engine = engine(&config, context, &mut errors);
+    let engine = engine(&config, running, context, &mut errors);
     let (engine, no_engine) = match engine {
         Ok(engine) => (Some(engine), None),
         Err(why) => (None, Some(why)),
@@ -100,7 +100,7 @@ pub fn build(
     let routes = routes(
         &config,
         engine.as_deref(),
-        limiters,
+        running,
         &context.metrics,
         &mut errors,
     );
@@ -108,7 +108,7 @@ pub fn build(
         return Err(BuildErrors(errors));
     }
     Ok(Snapshot {
-        generation,
+        generation: running.map_or(1, |running| running.generation + 1),
         config: Arc::new(config),
         routes: Routes::new(routes),
         engine,
@@ -134,15 +134,18 @@ fn certificates(
     loaded
 }
 
-/// The engine, or why there is none. A model that is required and missing is an error as well.
+/// The engine, or why there is none. A missing model is an error where one is required, and where one is running: a
+/// bad bundle never takes the good one away.
 fn engine(
     config: &Config,
+    running: Option<&Snapshot>,
     context: &Context,
     errors: &mut Vec<BuildError>,
 ) -> Result<Arc<dyn Scorer>, Arc<str>> {
+    let has_one = running.is_some_and(|running| running.engine.is_some());
     model::load(config, context.onnxruntime.as_deref()).map_err(|error| {
         let why = Arc::from(error.to_string());
-        if config.model.required {
+        if config.model.required || (has_one && config.model.bundle.is_some()) {
             errors.push(error.into());
         } else {
             tracing::warn!(%error, "no usable model: each route's fail mode serves");
@@ -154,7 +157,7 @@ fn engine(
 fn routes(
     config: &Config,
     engine: Option<&dyn Scorer>,
-    limiters: &Limiters,
+    running: Option<&Snapshot>,
     metrics: &Metrics,
     errors: &mut Vec<BuildError>,
 ) -> Vec<Arc<Route>> {
@@ -168,7 +171,11 @@ fn routes(
                 routes.push(Arc::new(Route {
                     budgets,
                     exceptions: Arc::new(Exceptions::new(policy.exceptions.clone())),
-                    limiter: limiters.of(&policy.id, policy.rate_limit),
+                    limiter: Limiter::next(
+                        running.and_then(|running| running.limiter(&policy.id)),
+                        policy.rate_limit,
+                        config.limits.clients,
+                    ),
                     metrics: metrics.route(&policy.id),
                     policy: Arc::new(policy.clone()),
                 }));

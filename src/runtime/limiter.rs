@@ -1,7 +1,7 @@
 //! Rate limits of one client on one route: GCRA by `governor` over a bounded table.
 //!
-//! Not here: who the client is (`listen`) and how a refusal is answered (`proxy`). The tables live outside the
-//! snapshot: a reload that leaves a route's limit alone resets nobody's count.
+//! Not here: who the client is (`listen`) and how a refusal is answered (`proxy`). A limiter is
+//! handed on from snapshot to snapshot: a reload that leaves a route's limit alone resets nobody's count.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,7 +16,7 @@ use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
 use crate::config::RateLimit;
-use crate::units::{ClientIp, RouteId};
+use crate::units::ClientIp;
 
 /// Seconds to wait, for `Retry-After`. At least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,19 @@ impl Limiter {
             inner: RateLimiter::new(quota(limit), store.clone(), clock.clone()),
             store,
             clock,
+        }
+    }
+
+    /// The limiter of a route in its next generation: the one it had, unless its limit changed.
+    pub fn next(
+        running: Option<&Arc<Self>>,
+        limit: Option<RateLimit>,
+        clients: usize,
+    ) -> Option<Arc<Self>> {
+        let limit = limit?;
+        match running {
+            Some(running) if running.limit == limit => Some(Arc::clone(running)),
+            _ => Some(Arc::new(Self::new(limit, clients))),
         }
     }
 
@@ -83,45 +96,6 @@ fn quota(limit: RateLimit) -> Quota {
     Quota::with_period(interval.max(Duration::from_nanos(1)))
         .unwrap_or_else(|| Quota::per_second(NonZeroU32::MAX))
         .allow_burst(limit.burst)
-}
-
-/// The limiters of all routes, kept across reloads.
-#[derive(Debug)]
-pub struct Limiters {
-    clients: usize,
-    routes: Mutex<HashMap<RouteId, Arc<Limiter>>>,
-}
-
-impl Limiters {
-    /// Limiters that remember `clients` clients each.
-    pub fn new(clients: usize) -> Self {
-        Self {
-            clients,
-            routes: Mutex::new(HashMap::new()),
-        }
-    }
-
-    /// The limiter of a route: the one it had, unless its limit changed.
-    pub fn of(&self, route: &RouteId, limit: Option<RateLimit>) -> Option<Arc<Limiter>> {
-        let limit = limit?;
-        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        match routes.get(route) {
-            Some(existing) if existing.limit == limit => Some(Arc::clone(existing)),
-            _ => {
-                let fresh = Arc::new(Limiter::new(limit, self.clients));
-                routes.insert(route.clone(), Arc::clone(&fresh));
-                Some(fresh)
-            }
-        }
-    }
-
-    /// Forgets routes that no longer exist.
-    pub fn retain(&self, keep: impl Fn(&RouteId) -> bool) {
-        self.routes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|route, _| keep(route));
-    }
 }
 
 const SHARDS: usize = 16;
@@ -224,14 +198,12 @@ mod tests {
 
     #[test]
     fn a_reload_keeps_counts_unless_the_limit_changed() {
-        let limiters = Limiters::new(100);
-        let route = RouteId::new("shop");
-        let before = limiters.of(&route, Some(limit(1, 60, 1))).unwrap();
+        let before = Limiter::next(None, Some(limit(1, 60, 1)), 100).unwrap();
         before.check(client(1)).unwrap();
-        let same = limiters.of(&route, Some(limit(1, 60, 1))).unwrap();
+        let same = Limiter::next(Some(&before), Some(limit(1, 60, 1)), 100).unwrap();
         assert!(same.check(client(1)).is_err());
-        let changed = limiters.of(&route, Some(limit(2, 60, 2))).unwrap();
+        let changed = Limiter::next(Some(&before), Some(limit(2, 60, 2)), 100).unwrap();
         assert!(changed.check(client(1)).is_ok());
-        assert!(limiters.of(&route, None).is_none());
+        assert!(Limiter::next(Some(&before), None, 100).is_none());
     }
 }

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
-use weir_scoring::budget::{Budget, BudgetError, Budgets};
 
 use crate::audit::AuditError;
 use crate::capture::{CaptureError, Prepared};
-use crate::config::{self, Config, ConfigError};
-use crate::runtime::build::{BuildErrors, Context, build, warn_below};
-use crate::runtime::{Route, Routes, Shared, Snapshot};
+use crate::config::{self, ConfigError};
+use crate::runtime::build::{BuildErrors, Context, build};
+use crate::runtime::fixed::keep_fixed;
+use crate::runtime::thresholds::{self, ThresholdAnswer, ThresholdChange, ThresholdError};
+use crate::runtime::{Shared, Snapshot};
 use crate::telemetry::Metrics;
-use crate::units::RouteId;
 
 /// Requests for a change that wait; more than a few mean that somebody is reloading in a loop.
 const QUEUE: usize = 16;
@@ -82,51 +82,6 @@ impl ReloadError {
     pub fn problems(&self) -> Vec<String> {
         self.to_string().lines().map(str::to_owned).collect()
     }
-}
-
-/// `PUT /-/thresholds`.
-#[derive(Debug, Clone)]
-pub struct ThresholdChange {
-    /// `None`: every route.
-    pub route: Option<String>,
-    /// The new flag budget, if it changes.
-    pub flag: Option<Budget>,
-    /// The new block budget, if it changes.
-    pub block: Option<Budget>,
-}
-
-/// The budgets of one route before and after.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ThresholdAnswer {
-    /// The route.
-    pub route: RouteId,
-    /// Before.
-    pub old: Budgets,
-    /// Now.
-    pub new: Budgets,
-}
-
-/// Why thresholds were not changed. None was.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ThresholdError {
-    /// No such route.
-    #[error("there is no route `{0}`; use a route's id or `*`")]
-    NoRoute(String),
-    /// Neither budget given.
-    #[error("give `flag`, `block` or both, such as \"1/500\"")]
-    Nothing,
-    /// The budgets do not go together.
-    #[error("route `{route}`: {source}")]
-    Budgets {
-        /// The route.
-        route: RouteId,
-        /// What is wrong.
-        source: BudgetError,
-    },
-    /// The process is ending.
-    #[error("weir is shutting down")]
-    Ending,
 }
 
 enum Request {
@@ -201,7 +156,7 @@ impl Task {
                     let _asker_gone = answer.send(outcome);
                 }
                 Request::Thresholds(change, answer) => {
-                    let _asker_gone = answer.send(thresholds(&self.shared, &change));
+                    let _asker_gone = answer.send(thresholds::apply(&self.shared, &change));
                 }
             }
         }
@@ -248,9 +203,20 @@ impl Task {
                         "reload refused: {problem}"
                     );
                 }
+                self.reopen(trigger);
             }
         }
         outcome
+    }
+
+    /// Log rotation signals and must not depend on whether the files are in order.
+    fn reopen(&self, trigger: Trigger) {
+        let running = self.shared.pin();
+        if trigger == Trigger::Signal
+            && let Err(error) = self.shared.audit.reopen(&running.config.audit.output)
+        {
+            tracing::error!(%error, "decision records go on where they went");
+        }
     }
 }
 
@@ -262,83 +228,19 @@ fn reload(
     let running = shared.pin();
     let mut config = config::load(file)?;
     let restart_needed = keep_fixed(&mut config, &running.config);
-    let next = build(config, &shared.limiters, context, running.generation + 1)?;
+    let next = build(config, Some(&running), context)?;
     // Last of all what changes the outside world, and only then the swap.
     let capture = Prepared::open(next.config.capture.as_ref())?;
     shared.audit.reopen(&next.config.audit.output)?;
     shared.capture.configure(capture);
     let next = shared.swap(next);
     describe(&context.metrics, &next);
-    shared
-        .limiters
-        .retain(|route| next.routes.by_id(route.as_str()).is_some());
     Ok(Reloaded {
         generation: next.generation,
         bundle: next.bundle_id().map(str::to_owned),
         restart_needed,
         replaced_thresholds: running.overridden,
     })
-}
-
-/// Keeps what cannot change while running, and names what the file changed of it.
-fn keep_fixed(next: &mut Config, running: &Config) -> Vec<&'static str> {
-    let mut changed = Vec::new();
-    let listens = |config: &Config| -> Vec<_> {
-        config
-            .listeners
-            .iter()
-            .map(|listener| (listener.address, listener.tls.is_some()))
-            .collect()
-    };
-    if listens(next) != listens(running) {
-        changed.push("listen");
-        next.listeners.clone_from(&running.listeners);
-    }
-    let mut keep = |differs: bool, name| {
-        if differs {
-            changed.push(name);
-        }
-        differs
-    };
-    if keep(next.admin != running.admin, "admin") {
-        next.admin = running.admin.clone();
-    }
-    if keep(next.workers != running.workers, "workers") {
-        next.workers = running.workers;
-    }
-    if keep(
-        next.limits.connections != running.limits.connections,
-        "limits.connections",
-    ) {
-        next.limits.connections = running.limits.connections;
-    }
-    if keep(
-        next.limits.inspect_memory != running.limits.inspect_memory,
-        "limits.inspect_memory",
-    ) {
-        next.limits.inspect_memory = running.limits.inspect_memory;
-    }
-    if keep(
-        next.limits.clients != running.limits.clients,
-        "limits.clients",
-    ) {
-        next.limits.clients = running.limits.clients;
-    }
-    if keep(
-        next.model.onnxruntime != running.model.onnxruntime,
-        "model.onnxruntime",
-    ) {
-        next.model
-            .onnxruntime
-            .clone_from(&running.model.onnxruntime);
-    }
-    if keep(next.model.watch != running.model.watch, "model.watch") {
-        next.model.watch = running.model.watch;
-    }
-    if keep(next.log != running.log, "log") {
-        next.log = running.log.clone();
-    }
-    changed
 }
 
 /// Shows the running snapshot in the metrics.
@@ -353,74 +255,6 @@ pub(crate) fn describe(metrics: &Metrics, snapshot: &Snapshot) {
             ("provider", engine.provider().actual.to_string()),
         ]
     }));
-}
-
-fn thresholds(
-    shared: &Shared,
-    change: &ThresholdChange,
-) -> Result<(u64, Vec<ThresholdAnswer>), ThresholdError> {
-    if change.flag.is_none() && change.block.is_none() {
-        return Err(ThresholdError::Nothing);
-    }
-    let running = shared.pin();
-    let applies = |route: &Route| {
-        change
-            .route
-            .as_ref()
-            .is_none_or(|id| id == route.policy.id.as_str())
-    };
-    let smallest = running
-        .engine
-        .as_ref()
-        .map(|engine| engine.manifest().smallest_budget);
-    let mut answers = Vec::new();
-    let mut routes = Vec::new();
-    for route in running.routes.iter() {
-        if !applies(route) {
-            routes.push(Arc::clone(route));
-            continue;
-        }
-        let old = route.budgets;
-        let new = Budgets::new(
-            change.flag.unwrap_or(old.flag),
-            change.block.unwrap_or(old.block),
-        )
-        .map_err(|source| ThresholdError::Budgets {
-            route: route.policy.id.clone(),
-            source,
-        })?;
-        warn_below(&route.policy.id, &new, smallest);
-        tracing::info!(
-            route = %route.policy.id, flag = %new.flag, block = %new.block,
-            was_flag = %old.flag, was_block = %old.block, "budgets changed at run time"
-        );
-        answers.push(ThresholdAnswer {
-            route: route.policy.id.clone(),
-            old,
-            new,
-        });
-        routes.push(Arc::new(Route {
-            budgets: new,
-            ..Route::clone(route)
-        }));
-    }
-    if answers.is_empty() {
-        return Err(ThresholdError::NoRoute(
-            change.route.clone().unwrap_or_default(),
-        ));
-    }
-    let next = Snapshot {
-        generation: running.generation + 1,
-        config: Arc::clone(&running.config),
-        routes: Routes::new(routes),
-        engine: running.engine.clone(),
-        no_engine: running.no_engine.clone(),
-        tls: running.tls.clone(),
-        overridden: true,
-    };
-    let next = shared.swap(next);
-    describe(&shared.metrics, &next);
-    Ok((next.generation, answers))
 }
 
 #[cfg(test)]

@@ -4,14 +4,17 @@
 //! and links by renaming. Only content counts: reading, touching or rewriting the same bytes reloads nothing.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use weir_scoring::bundle::MANIFEST;
 
 use crate::config::Config;
@@ -28,8 +31,13 @@ const MAX_READ: u64 = 8 * 1024 * 1024;
 /// Watches until the process ends. Without inotify it says so and does nothing: signals and the API still reload.
 pub async fn watch(shared: Arc<Shared>, reloader: Reloader, file: PathBuf) {
     let (sender, mut events) = mpsc::channel(1);
+    let interest = Arc::new(ArcSwap::from_pointee(Interest::of(
+        &file,
+        &shared.pin().config,
+    )));
+    let of_events = Arc::clone(&interest);
     let started = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        if event.as_ref().is_ok_and(concerns_content) || event.is_err() {
+        if event.map_or(true, |event| of_events.load().concerns(&event)) {
             // One waiting wake-up stands for any number of events.
             let _already_woken = sender.try_send(());
         }
@@ -41,44 +49,96 @@ pub async fn watch(shared: Arc<Shared>, reloader: Reloader, file: PathBuf) {
             return;
         }
     };
-    let mut folders = BTreeSet::new();
+    let mut watched = BTreeSet::new();
     let mut seen = Content::of(&file, &shared.pin().config);
-    follow(&mut watcher, &mut folders, &file, &shared.pin().config);
+    follow(&mut watcher, &mut watched, &interest);
     let mut failed = false;
-    loop {
-        if events.recv().await.is_none() {
-            return;
-        }
-        let burst_ends = tokio::time::Instant::now() + LONGEST_BURST;
-        while tokio::time::Instant::now() < burst_ends
-            && tokio::time::timeout(QUIET, events.recv())
-                .await
-                .is_ok_and(|event| event.is_some())
-        {}
-        follow(&mut watcher, &mut folders, &file, &shared.pin().config);
-        let now = Content::of(&file, &shared.pin().config);
+    while events.recv().await.is_some() {
+        settle(&mut events).await;
+        let before = shared.pin();
+        interest.store(Arc::new(Interest::of(&file, &before.config)));
+        follow(&mut watcher, &mut watched, &interest);
+        let now = Content::of(&file, &before.config);
         // Half of a replacement: the other half is another event.
         if !now.complete() || (now == seen && !failed) {
             continue;
         }
         seen = now;
-        let before = shared.pin();
         // A bundle whose manifest was copied before its models fails once and is tried again with every further file.
         failed = reloader.reload(Trigger::Watch).await.is_err();
         let after = shared.pin();
         if after.config.model.bundle != before.config.model.bundle {
             seen = Content::of(&file, &after.config);
-            follow(&mut watcher, &mut folders, &file, &after.config);
+            interest.store(Arc::new(Interest::of(&file, &after.config)));
+            follow(&mut watcher, &mut watched, &interest);
         }
     }
 }
 
-/// Opening and reading is no change; we do it ourselves.
-fn concerns_content(event: &Event) -> bool {
-    match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
-        EventKind::Access(_) => false,
-        _ => true,
+/// Waits until events have stopped, within a bound: a file that never rests must not keep others waiting.
+async fn settle(events: &mut mpsc::Receiver<()>) {
+    let quiet = async { while matches!(timeout(QUIET, events.recv()).await, Ok(Some(()))) {} };
+    let _still_busy = timeout(LONGEST_BURST, quiet).await;
+}
+
+/// Which events matter: others happen in the same folders, such as our own decision records.
+#[derive(Debug, Default)]
+struct Interest {
+    /// Folders to watch.
+    folders: BTreeSet<PathBuf>,
+    /// Names of files, bundles and links in them.
+    names: BTreeSet<OsString>,
+    /// Everything in here matters.
+    bundles: BTreeSet<PathBuf>,
+}
+
+impl Interest {
+    fn of(file: &Path, config: &Config) -> Self {
+        let mut interest = Self::default();
+        // The link that container platforms switch; the files beside it are links through it.
+        interest.names.insert("..data".into());
+        interest.add(file);
+        if let Some(bundle) = &config.model.bundle {
+            interest.add(bundle);
+            let real = bundle.canonicalize().ok();
+            for bundle in real.into_iter().chain([bundle.clone()]) {
+                interest.folders.insert(bundle.clone());
+                interest.bundles.insert(bundle);
+            }
+        }
+        interest
+    }
+
+    /// A path by its name, and by the one that it has behind links.
+    fn add(&mut self, path: &Path) {
+        let real = path.canonicalize().ok();
+        for path in real.iter().map(PathBuf::as_path).chain([path]) {
+            self.folders.insert(match path.parent() {
+                Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+                Some(parent) => parent.to_owned(),
+                None => PathBuf::from("/"),
+            });
+            self.names.extend(path.file_name().map(OsString::from));
+        }
+    }
+
+    fn concerns(&self, event: &Event) -> bool {
+        // Opening and reading is no change; we do it ourselves.
+        let changes = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+            EventKind::Access(_) => false,
+            _ => true,
+        };
+        changes
+            && event.paths.iter().any(|path| {
+                let known = path
+                    .file_name()
+                    .is_some_and(|name| self.names.contains(name));
+                known
+                    || path
+                        .parent()
+                        .is_some_and(|folder| self.bundles.contains(folder))
+            })
     }
 }
 
@@ -125,40 +185,76 @@ fn hash(file: &Path) -> Option<u64> {
 fn follow(
     watcher: &mut RecommendedWatcher,
     watched: &mut BTreeSet<PathBuf>,
-    file: &Path,
-    config: &Config,
+    interest: &ArcSwap<Interest>,
 ) {
-    let wanted = folders(file, config);
-    for gone in watched.difference(&wanted) {
+    let interest = interest.load();
+    for gone in watched.difference(&interest.folders) {
         let _already_removed = watcher.unwatch(gone);
     }
-    let mut now = BTreeSet::new();
-    for folder in wanted {
+    watched.clear();
+    for folder in &interest.folders {
         // Watching again is cheap and needed: a folder that was replaced is another one under the same name.
-        match watcher.watch(&folder, RecursiveMode::NonRecursive) {
-            Ok(()) => drop(now.insert(folder)),
+        match watcher.watch(folder, RecursiveMode::NonRecursive) {
+            Ok(()) => drop(watched.insert(folder.clone())),
             Err(error) => tracing::debug!(folder = %folder.display(), %error, "not watched"),
         }
     }
-    *watched = now;
 }
 
-/// For a file: its folder and, behind links, the folder it really lies in. For a bundle: the same, and itself.
-fn folders(file: &Path, config: &Config) -> BTreeSet<PathBuf> {
-    let parent = |path: &Path| match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
-        Some(parent) => parent.to_owned(),
-        None => PathBuf::from("/"),
-    };
-    let mut folders = BTreeSet::from([parent(file)]);
-    folders.extend(file.canonicalize().ok().map(|real| parent(&real)));
-    if let Some(bundle) = &config.model.bundle {
-        folders.insert(parent(bundle));
-        folders.insert(bundle.clone());
-        if let Ok(real) = bundle.canonicalize() {
-            folders.insert(parent(&real));
-            folders.insert(real);
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use notify::event::{CreateKind, ModifyKind};
+
+    use super::*;
+    use crate::testing::one_route;
+
+    #[test]
+    fn only_changes_of_what_is_configured_wake() {
+        let mut config = one_route("mode: shadow");
+        config.model.bundle = Some("/srv/models/current".into());
+        let interest = Interest::of(Path::new("/etc/weir/weir.yaml"), &config);
+        let concerns =
+            |kind, path: &str| interest.concerns(&Event::new(kind).add_path(path.into()));
+        let modify = EventKind::Modify(ModifyKind::Any);
+        for path in [
+            "/etc/weir/weir.yaml",
+            "/etc/weir/..data",
+            "/srv/models/current",
+            "/srv/models/current/manifest.json",
+        ] {
+            assert!(concerns(modify, path), "{path}");
+            assert!(concerns(EventKind::Create(CreateKind::Any), path), "{path}");
+            assert!(
+                !concerns(EventKind::Access(AccessKind::Open(AccessMode::Read)), path),
+                "{path}"
+            );
+        }
+        assert!(concerns(
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            "/etc/weir/weir.yaml"
+        ));
+        for path in [
+            "/etc/weir/audit.jsonl",
+            "/srv/models/other",
+            "/etc/weir/.weir.yaml.swp",
+        ] {
+            assert!(!concerns(modify, path), "{path}");
         }
     }
-    folders
+
+    #[test]
+    fn content_is_compared_and_not_touched_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("weir.yaml");
+        let config = one_route("mode: shadow");
+        assert!(!Content::of(&file, &config).complete());
+        std::fs::write(&file, "a").unwrap();
+        let first = Content::of(&file, &config);
+        std::fs::write(&file, "a").unwrap();
+        assert_eq!(first, Content::of(&file, &config));
+        std::fs::write(&file, "b").unwrap();
+        assert_ne!(first, Content::of(&file, &config));
+    }
 }

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::runtime::Limiters;
 use crate::test_bundle::{self, ATTACK, ORDINARY, Variant};
 use crate::testing;
 use crate::{detect, detect::Verdict};
@@ -37,13 +36,7 @@ impl Site {
             onnxruntime: None,
             metrics: Metrics::new(),
         };
-        let snapshot = build(
-            config::load(&file).unwrap(),
-            &Limiters::new(10),
-            &context,
-            1,
-        )
-        .unwrap();
+        let snapshot = build(config::load(&file).unwrap(), None, &context).unwrap();
         let shared = testing::shared(snapshot);
         let context = Context {
             metrics: Arc::clone(&shared.metrics),
@@ -263,6 +256,34 @@ async fn thresholds_that_make_no_sense_change_nothing() {
         .unwrap_err();
     assert!(matches!(error, ThresholdError::Budgets { .. }), "{error}");
     assert_eq!(site.shared.pin().generation, 1);
+}
+
+#[tokio::test]
+async fn a_bad_bundle_never_takes_a_good_one_away() {
+    let site = Site::start();
+    site.write(&CONFIG.replace("bundle: bundle", "bundle: bundle, required: false"));
+    site.reloader.reload(Trigger::Api).await.unwrap();
+    flip(&site.path("bundle/field.onnx"));
+    assert!(site.refused().await.contains("field.onnx"));
+}
+
+#[tokio::test]
+async fn an_admin_token_changes_with_its_file() {
+    let site = Site::start();
+    fs::write(site.path("token"), "0123456789abcdef").unwrap();
+    let named = CONFIG.replace("admin: {", "admin: {token_file: token, ");
+    site.write(&named);
+    let done = site.reloader.reload(Trigger::Api).await.unwrap();
+    assert!(done.restart_needed.is_empty());
+    assert!(site.shared.pin().config.admin.token.is_some());
+    // The listener stays where it is, and so does what protects it.
+    site.write(&CONFIG.replace(
+        "admin: {address: '127.0.0.1:0'}",
+        "admin: {address: '127.0.0.1:9'}",
+    ));
+    let done = site.reloader.reload(Trigger::Api).await.unwrap();
+    assert_eq!(done.restart_needed, ["admin.address"]);
+    assert!(site.shared.pin().config.admin.token.is_some());
 }
 
 #[test]

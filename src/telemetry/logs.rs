@@ -1,0 +1,66 @@
+//! The process's own log: filter, format, and what becomes of panics.
+//!
+//! Not here: metrics, and decision records (`audit`).
+
+use std::io::IsTerminal;
+
+use crate::config::{Log, LogFormat};
+
+/// Why tracing could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "log.level `{level}` is no filter; use error, warn, info, debug, trace or pairs such as weir_waf=debug,warn"
+)]
+pub struct LevelError {
+    level: String,
+}
+
+/// Checks a log filter.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_level(level: &str) -> Result<tracing_subscriber::EnvFilter, LevelError> {
+    tracing_subscriber::EnvFilter::try_new(level).map_err(|_| LevelError {
+        level: level.to_owned(),
+    })
+}
+
+/// Sends logs to stderr, and panics to the log by their place only: a panic's message may quote request content.
+/// Does nothing when a subscriber is already set (tests).
+///
+/// # Errors
+/// When the level is no filter.
+pub fn init_tracing(log: &Log) -> Result<(), LevelError> {
+    let filter = parse_level(&log.level)?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    let _already_set = match log.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(
+            place,
+            "a panic; the request it belongs to is answered all the same"
+        );
+    }));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_checked() {
+        assert!(parse_level("info").is_ok());
+        assert!(parse_level("weir_waf=debug,warn").is_ok());
+        assert!(parse_level("weir_waf=loud").is_err());
+    }
+}
