@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::{Duration, Instant};
 
@@ -149,7 +149,7 @@ async fn offloaded_work_is_answered_and_its_panic_is_a_failure() {
     )
     .await;
     assert_eq!(decision.cause, Cause::Off);
-    let broken = |_: &Snapshot, _: &Route| -> Decision { None.unwrap() };
+    let broken = |_: &Snapshot, _: &Route| -> Decision { panic!("as told") };
     let decision = offload(&shared, Arc::clone(&pinned), route, Instant::now(), broken).await;
     assert_eq!(
         decision.cause,
