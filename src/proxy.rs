@@ -24,11 +24,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::FutureExt;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::body::{Held, HeldBudget, HoldPolicy};
+use self::body::{BodyError, Held, HeldBudget, HoldPolicy};
 use self::guard::{HeadLimits, Refusal};
 use self::headers::{REQUEST_ID, Scheme, Upgrade};
 use self::respond::{Interruption, id_value};
@@ -147,7 +148,7 @@ impl Proxy {
         mut head: Parts,
         body: Incoming,
     ) -> Result<forward::Answer, Interruption> {
-        let upgrade = sanity(tx, connection, &mut head)?;
+        let upgrade = sanity(tx, connection, &mut head).inspect_err(|_| attribute(tx, &head))?;
         route(tx)?;
         rate_limit(tx)?;
         let body = self.hold(tx, body).await?;
@@ -169,7 +170,10 @@ impl Proxy {
             idle: tx.snapshot.config.timeouts.body,
         };
         Held::read(body, policy, &self.held).await.map_err(|error| {
-            tx.refuse(Cause::BodyLimit);
+            tx.refuse(match error {
+                BodyError::TooLarge => Cause::BodyLimit,
+                BodyError::Timeout | BodyError::Broken | BodyError::Busy => Cause::Refused,
+            });
             Interruption::Body(error)
         })
     }
@@ -207,6 +211,17 @@ fn sanity(
     );
     tx.host = authority;
     Ok(upgrade)
+}
+
+/// Finds the route that a refused request was meant for as well as can be told, so that it is recorded there.
+fn attribute(tx: &mut Transaction, head: &Parts) {
+    let named = || {
+        let value = head.headers.get(header::HOST)?;
+        Authority::try_from(value.as_bytes()).ok()
+    };
+    tx.host = head.uri.authority().cloned().or_else(named);
+    // Whom no route serves is counted as an error all the same.
+    let _ = route(tx);
 }
 
 /// `Host` from the authority, which HTTP/2 keeps elsewhere, and the request id.

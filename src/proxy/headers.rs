@@ -237,7 +237,7 @@ pub fn sanitize_response(headers: &mut HeaderMap, version: Version) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use super::*;
 

@@ -89,7 +89,7 @@ pub(super) fn interrupt(why: &Interruption, mut tx: Transaction) -> Response<Res
     // What is answered here never reached the application: it is nothing to train on.
     tx.draft = None;
     if tx.decision.is_none() {
-        tx.refuse(Cause::Off);
+        tx.refuse(Cause::Refused);
     }
     let response = respond(why, tx.format, &id);
     tx.answered(response.status());

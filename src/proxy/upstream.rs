@@ -305,7 +305,7 @@ type SendError = hyper::client::conn::TrySendError<Request<UpstreamBody>>;
 
 enum Waited {
     Response(Response<Incoming>),
-    Failed(SendError),
+    Failed(Box<SendError>),
     TimedOut,
 }
 
@@ -320,7 +320,7 @@ async fn wait(
         let before = (progress.bytes(), progress.is_done());
         match timeout(patience, sent.as_mut()).await {
             Ok(Ok(response)) => return Waited::Response(response),
-            Ok(Err(error)) => return Waited::Failed(error),
+            Ok(Err(error)) => return Waited::Failed(Box::new(error)),
             Err(_) if before != (progress.bytes(), progress.is_done()) => {}
             Err(_) => return Waited::TimedOut,
         }

@@ -61,6 +61,16 @@ async fn the_offender_in_a_pipeline_is_refused_and_ends_it() {
     assert_eq!(statuses, ["200", "400"]);
     assert_eq!(origin.seen().len(), 1);
     assert!(answer.contains("x-request-id"), "{answer}");
+    let records = crate::support::eventually("both records", || {
+        Some(weir.records()).filter(|records| records.len() == 2)
+    })
+    .await;
+    assert_eq!(
+        (&records[1]["verdict"], &records[1]["path"]),
+        (&"refused".into(), &"/bad".into())
+    );
+    let series = "weir_errors_total{cause=\"framing\"}";
+    assert!(crate::admin::metric(&weir, series).await >= 1.0);
 }
 
 #[tokio::test]

@@ -162,3 +162,30 @@ async fn connections_beyond_the_limit_are_turned_away_and_come_back_later() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn running_out_of_descriptors_passes() {
+    let origin = Origin::echo().await;
+    let mut setup = Setup::new(origin.address);
+    setup.descriptors = Some(64);
+    let weir = setup.start().await;
+    let mut flood = Vec::new();
+    for _ in 0..100 {
+        flood.push(TcpStream::connect(weir.address).await.unwrap());
+    }
+    eventually("the log to say so", || {
+        weir.log()
+            .iter()
+            .any(|line| line.contains("open files"))
+            .then_some(())
+    })
+    .await;
+    drop(flood);
+    within("service again", async {
+        while !exchange(weir.address, b"GET / HTTP/1.0\r\n\r\n")
+            .await
+            .contains("200")
+        {}
+    })
+    .await;
+}

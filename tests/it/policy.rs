@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::support::bundle;
 use crate::support::client::{Client, empty, full};
 use crate::support::origin::{Origin, Seen};
 use crate::support::weir::{LENIENT, NO_MODEL, STRICT, Setup};
@@ -215,4 +216,38 @@ async fn passed_requests_are_captured_redacted_with_their_response() {
         "{record}"
     );
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn an_attack_is_blocked_and_ordinary_requests_pass_in_every_version() {
+    let origin = Origin::echo().await;
+    let weir = Setup::new(origin.address)
+        .route("mode: enforce")
+        .start()
+        .await;
+    for mut client in [
+        Client::http1(weir.address).await,
+        Client::http2(weir.address).await,
+    ] {
+        assert_eq!(client.get(bundle::ORDINARY).await.status(), 200);
+        assert_eq!(client.get(bundle::ATTACK).await.status(), 403);
+        let (_, query) = bundle::ATTACK.split_once('?').unwrap();
+        let form = client
+            .request("POST", "/login")
+            .header("content-type", "application/x-www-form-urlencoded");
+        assert_eq!(
+            client.send(form.body(full(query)).unwrap()).await.status(),
+            403
+        );
+        // Behind padding that leaves the async threads.
+        let padded = format!("padding={}&{query}", "lorem ".repeat(8_000));
+        let form = client
+            .request("POST", "/login")
+            .header("content-type", "application/x-www-form-urlencoded");
+        assert_eq!(
+            client.send(form.body(full(padded)).unwrap()).await.status(),
+            403
+        );
+        assert_eq!(client.get(bundle::ORDINARY).await.status(), 200);
+    }
 }

@@ -28,6 +28,8 @@ pub struct Setup {
     /// Further top-level sections.
     pub sections: String,
     pub workers: usize,
+    /// Open files that the process may have; `None` for as many as the test itself.
+    pub descriptors: Option<u32>,
 }
 
 /// Scores and records, never blocks: no score reaches 99.
@@ -48,6 +50,7 @@ impl Setup {
             routes: Vec::new(),
             sections: String::new(),
             workers: 2,
+            descriptors: None,
         }
     }
 
@@ -105,7 +108,7 @@ impl Setup {
         }
         let file = folder.path().join("weir.yaml");
         std::fs::write(&file, self.yaml()).unwrap();
-        Weir::run(folder, &file).await
+        Weir::run(folder, &file, self.descriptors).await
     }
 }
 
@@ -137,9 +140,21 @@ pub fn command() -> Command {
     command
 }
 
+/// The command under a limit of open files.
+fn limited(descriptors: Option<u32>) -> Command {
+    let Some(descriptors) = descriptors else {
+        return command();
+    };
+    let mut shell = Command::new("sh");
+    let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_weir")]);
+    shell.env_remove("RUST_LOG").stdin(Stdio::null());
+    shell
+}
+
 impl Weir {
-    async fn run(folder: tempfile::TempDir, file: &Path) -> Self {
-        let mut child = command()
+    async fn run(folder: tempfile::TempDir, file: &Path, descriptors: Option<u32>) -> Self {
+        let mut child = limited(descriptors)
             .args(["run", "--config"])
             .arg(file)
             .stdout(Stdio::null())
