@@ -9,8 +9,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -119,15 +119,13 @@ impl Audit {
     /// When it cannot be opened; the old one stays.
     pub fn reopen(&self, output: &AuditOutput) -> Result<(), AuditError> {
         let sink = Sink::open(output)?;
-        self.queue
-            .send(Message::Reopen(sink))
-            .map_err(|_| AuditError::Gone)
+        control(&self.queue, Message::Reopen(sink)).map_err(|Stuck| AuditError::Stuck)
     }
 
     /// Waits until everything recorded so far is written.
     pub fn flush(&self) {
         let (done, wait) = sync_channel(1);
-        if self.queue.send(Message::Flush(done)).is_ok() {
+        if control(&self.queue, Message::Flush(done)).is_ok() {
             let _ended = wait.recv();
         }
     }
@@ -154,9 +152,31 @@ pub enum AuditError {
     /// No thread.
     #[error("the audit thread could not be started: {0}")]
     Thread(io::Error),
-    /// The writer ended early.
-    #[error("the audit writer has ended")]
-    Gone,
+    /// The writer does not take messages.
+    #[error(
+        "the audit writer is stuck: is the reader of standard output, or the disk, still there?"
+    )]
+    Stuck,
+}
+
+/// A writer that takes no message in time.
+#[derive(Debug)]
+pub(crate) struct Stuck;
+
+/// Sends a message that must not be dropped: waits for room, within a bound, so that a stuck disk or pipe cannot hold
+/// up reloads and shutdown for ever. Blocks: not for async threads.
+pub(crate) fn control<T>(queue: &SyncSender<T>, mut message: T) -> Result<(), Stuck> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const STEP: Duration = Duration::from_millis(10);
+    let begun = Instant::now();
+    loop {
+        message = match queue.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(message)) if begun.elapsed() < PATIENCE => message,
+            Err(_) => return Err(Stuck),
+        };
+        std::thread::sleep(STEP);
+    }
 }
 
 fn wanted(verdicts: AuditVerdicts, decision: &Decision) -> bool {

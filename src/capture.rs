@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use weir_features::RequestView;
 
-use crate::audit::timestamp;
+use crate::audit::{control, timestamp};
 use crate::config;
 use crate::detect::{Decision, Outcome};
 use crate::redact::{self, KeyError, Replacement, TokenKey};
@@ -179,15 +179,15 @@ impl Capture {
 
     /// Replaces directory and key after a reload.
     pub fn configure(&self, prepared: Prepared) {
-        if self.queue.send(Message::Configure(prepared)).is_err() {
-            tracing::error!("the capture writer has ended");
+        if control(&self.queue, Message::Configure(prepared)).is_err() {
+            tracing::error!("the capture writer is stuck and goes on as it was");
         }
     }
 
     /// Waits until everything offered so far is on the disk.
     pub fn flush(&self) {
         let (done, wait) = sync_channel(1);
-        if self.queue.send(Message::Flush(done)).is_ok() {
+        if control(&self.queue, Message::Flush(done)).is_ok() {
             let _ended = wait.recv();
         }
     }

@@ -169,7 +169,14 @@ impl Task {
             self.context.clone(),
         );
         // Loading a model takes tens of milliseconds of CPU: not on an async thread.
-        let outcome = tokio::task::spawn_blocking(move || reload(&shared, &file, &context))
+        let work = move || {
+            let outcome = reload(&shared, &file, &context);
+            if outcome.is_err() && trigger == Trigger::Signal {
+                reopen(&shared);
+            }
+            outcome
+        };
+        let outcome = tokio::task::spawn_blocking(work)
             .await
             .unwrap_or(Err(ReloadError::Ending));
         let metrics = &self.shared.metrics;
@@ -203,20 +210,16 @@ impl Task {
                         "reload refused: {problem}"
                     );
                 }
-                self.reopen(trigger);
             }
         }
         outcome
     }
+}
 
-    /// Log rotation signals and must not depend on whether the files are in order.
-    fn reopen(&self, trigger: Trigger) {
-        let running = self.shared.pin();
-        if trigger == Trigger::Signal
-            && let Err(error) = self.shared.audit.reopen(&running.config.audit.output)
-        {
-            tracing::error!(%error, "decision records go on where they went");
-        }
+/// Log rotation signals, too, and must not depend on whether configuration and bundle are in order.
+fn reopen(shared: &Shared) {
+    if let Err(error) = shared.audit.reopen(&shared.pin().config.audit.output) {
+        tracing::error!(%error, "decision records go on where they went");
     }
 }
 

@@ -259,6 +259,20 @@ async fn thresholds_that_make_no_sense_change_nothing() {
 }
 
 #[tokio::test]
+async fn log_rotation_works_even_when_the_reload_is_refused() {
+    let site = Site::start();
+    let records = site.path("records.jsonl");
+    site.write(&CONFIG.replace("output: 'off'", "output: records.jsonl"));
+    site.reloader.reload(Trigger::Signal).await.unwrap();
+    fs::rename(&records, site.path("records.1")).unwrap();
+    site.write("nonsense: 1\n");
+    site.reloader.reload(Trigger::Api).await.unwrap_err();
+    assert!(!records.exists());
+    site.reloader.reload(Trigger::Signal).await.unwrap_err();
+    assert!(records.exists());
+}
+
+#[tokio::test]
 async fn a_bad_bundle_never_takes_a_good_one_away() {
     let site = Site::start();
     site.write(&CONFIG.replace("bundle: bundle", "bundle: bundle, required: false"));
