@@ -55,4 +55,5 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/weir-base-model.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 "$train" import payloads "${lists[@]}" --out "$work/attacks.jsonl"
-"$train" fit --normal "$normal" --exposure "$work/attacks.jsonl" --quarantine "$work/quarantine.jsonl" --seed 1 --out "$out"
+# Rows set aside for review come from real requests: they stay out of the folder that is committed.
+"$train" fit --normal "$normal" --exposure "$work/attacks.jsonl" --quarantine target/base-model.quarantine.jsonl --seed 1 --out "$out"
