@@ -5,8 +5,9 @@
 mod field;
 mod request;
 mod scaling;
+mod schedule;
 
-pub use field::{FieldOptions, FieldStart, FieldTraining, train_field};
+pub use field::{FieldOptions, FieldRows, FieldStart, FieldTraining, train_field};
 pub use request::{RequestOptions, RequestTraining, train_request};
 pub use scaling::{CLIP, Range, Standardisation};
 
@@ -39,22 +40,39 @@ pub fn errors(
     errors
 }
 
-/// Deviation of the residuals of each feature over rows (at most 50,000 of them), at least `floor`.
+/// Deviation of the residuals of each feature over rows (at most 50,000 of them), at least `floor`. `copies` says how
+/// often each row counts; empty: once each.
 #[must_use]
-pub fn residual_sigma(weights: &Weights, rows: ArrayView2<'_, f32>, floor: f32) -> Array1<f32> {
+pub fn residual_sigma(
+    weights: &Weights,
+    rows: ArrayView2<'_, f32>,
+    copies: &[u32],
+    floor: f32,
+) -> Array1<f32> {
     let (rows, _) = rows.split_at(Axis(0), rows.nrows().min(SIGMA_ROWS));
+    let mut copies = copies
+        .iter()
+        .map(|&copies| f64::from(copies))
+        .chain(std::iter::repeat(1.0));
     let mut sum = Array1::<f64>::zeros(rows.ncols());
+    let mut count = 0.0;
     for chunk in rows.axis_chunks_iter(Axis(0), FORWARD_ROWS) {
-        let squares = residuals(weights, chunk).mapv(|r| f64::from(r) * f64::from(r));
-        sum += &squares.sum_axis(Axis(0));
+        for (residuals, copies) in residuals(weights, chunk)
+            .rows()
+            .into_iter()
+            .zip(&mut copies)
+        {
+            sum.zip_mut_with(&residuals, |sum, &r| {
+                *sum += copies * f64::from(r) * f64::from(r)
+            });
+            count += copies;
+        }
     }
-    #[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^52")]
-    let count = rows.nrows().max(1) as f64;
     #[expect(
         clippy::cast_possible_truncation,
         reason = "weights and residuals are f32 throughout"
     )]
-    sum.mapv(|s| ((s / count).sqrt() as f32).max(floor))
+    sum.mapv(|s| ((s / f64::max(count, 1.0)).sqrt() as f32).max(floor))
 }
 
 fn residuals(weights: &Weights, rows: ArrayView2<'_, f32>) -> Array2<f32> {

@@ -20,7 +20,9 @@ use weir_train::fit::corpus::Corpus;
 use weir_train::fit::field::FieldDetector;
 use weir_train::fit::request::{RequestDetector, matrix};
 use weir_train::progress::{Progress, Stop};
-use weir_train::train::{FieldOptions, RequestOptions, residual_sigma, train_field, train_request};
+use weir_train::train::{
+    FieldOptions, FieldRows, RequestOptions, residual_sigma, train_field, train_request,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const TOLERANCE: f32 = 1e-4;
@@ -103,8 +105,11 @@ fn field_errors_and_residuals_agree_with_onnx_runtime() {
         ..FieldOptions::default()
     };
     let trained = train_field(
-        corpus.rows.view(),
-        random.view(),
+        &FieldRows {
+            normal: corpus.rows.view(),
+            copies: &[],
+            exposure: random.view(),
+        },
         None,
         &options,
         1,
@@ -114,7 +119,7 @@ fn field_errors_and_residuals_agree_with_onnx_runtime() {
     .unwrap();
     let mut scaled = corpus.rows.clone();
     trained.scaling.apply(&mut scaled);
-    let sigma = residual_sigma(&trained.weights, scaled.view(), 0.1);
+    let sigma = residual_sigma(&trained.weights, scaled.view(), &[], 0.1);
     for sigma in [Array1::ones(FIELD_WIDTH), sigma] {
         let detector = FieldDetector {
             weights: trained.weights.clone(),
@@ -166,7 +171,7 @@ fn request_errors_agree_with_onnx_runtime() {
     .unwrap();
     let mut scaled = known.clone();
     trained.range.apply(&mut scaled);
-    let sigma = residual_sigma(&trained.weights, scaled.view(), 0.02);
+    let sigma = residual_sigma(&trained.weights, scaled.view(), &[], 0.02);
     let detector = RequestDetector {
         weights: trained.weights,
         range: trained.range,

@@ -31,9 +31,9 @@ pub struct Args {
     /// Attack samples: payload records or anomalous request records
     #[arg(long, num_args = 1.., value_name = "FILE")]
     exposure: Vec<PathBuf>,
-    /// Cookies to leave out by name: those that are unique for each request are learnt by heart
-    #[arg(long, num_args = 1.., value_name = "NAME")]
-    drop_cookies: Vec<String>,
+    /// Cookie to leave out, repeatable: one that is unique for each request is learnt by heart
+    #[arg(long, value_name = "NAME")]
+    drop_cookie: Vec<String>,
     /// Bundle to start from: its field network is tuned, or kept with `--detectors request`
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
@@ -149,7 +149,7 @@ impl Args {
             },
             request: RequestOptions::default(),
             normal: self.normal,
-            drop_cookies: self.drop_cookies,
+            drop_cookies: self.drop_cookie,
             exposure: self.exposure,
             base: self.base,
             out: self.out,

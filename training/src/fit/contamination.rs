@@ -2,11 +2,13 @@
 //!
 //! Must not be here: trimming by reconstruction error, which needs a network (`train::field`).
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use serde_json::json;
+use weir_features::Location;
 use weir_scoring::reason::SecretKeys;
 
 use super::corpus::Corpus;
@@ -17,7 +19,7 @@ const HEAVY_HITS: u16 = 4;
 /// Bytes of a value for each such word: in a long text a few words mean nothing.
 const BYTES_A_HIT: u32 = 20;
 
-/// What more requests than this carry belongs to the application, however it looks.
+/// What more requests, or more values of one parameter, than this carry belongs to the application, however it looks.
 const RARE: u32 = 2;
 
 /// At most this share of the rows is set aside: a site about programming must remain trainable.
@@ -32,28 +34,37 @@ const MOST: f64 = 0.005;
     reason = "a share"
 )]
 pub fn quarantine(corpus: &Corpus, rows: &[u32]) -> Vec<u32> {
-    let mut seen = vec![0u32; corpus.facts.len()];
-    for &row in corpus.requests.iter().flatten() {
-        if let Some(seen) = seen.get_mut(row as usize) {
-            *seen += 1;
-        }
-    }
-    let rare = |row: u32| seen.get(row as usize).is_some_and(|&seen| seen <= RARE);
+    let rare = |row: u32| corpus.seen(row) <= RARE;
     let hits = |row: u32| corpus.facts.get(row as usize).map_or(0, |facts| facts.hits);
     let dense = |row: u32| {
         corpus.facts.get(row as usize).is_some_and(|facts| {
             facts.hits >= HEAVY_HITS && facts.length <= u32::from(facts.hits) * BYTES_A_HIT
         })
     };
-    let mut heavy: Vec<u32> = rows
-        .iter()
-        .copied()
-        .filter(|&row| dense(row) && rare(row))
-        .collect();
+    let mut heavy: Vec<u32> = rows.iter().copied().filter(|&row| dense(row)).collect();
+    let mut by_place: HashMap<(Location, &[u8]), u32> = HashMap::new();
+    for &row in &heavy {
+        *by_place.entry(place(corpus, row)).or_default() += 1;
+    }
+    let alone = |row: u32| {
+        by_place
+            .get(&place(corpus, row))
+            .is_some_and(|&count| count <= RARE)
+    };
+    heavy.retain(|&row| rare(row) && alone(row));
     heavy.sort_by_key(|&row| (std::cmp::Reverse(hits(row)), row));
     heavy.truncate((MOST * rows.len() as f64) as usize);
     heavy.sort_unstable();
     heavy
+}
+
+fn place(corpus: &Corpus, row: u32) -> (Location, &[u8]) {
+    let facts = corpus.facts.get(row as usize);
+    let suspect = facts.and_then(|facts| facts.suspect.as_ref());
+    let key = suspect
+        .map(|suspect| suspect.key.as_slice())
+        .unwrap_or_default();
+    (facts.map_or(Location::Path, |facts| facts.location), key)
 }
 
 /// Writes the rows for review, one JSON object a line, values of secret keys replaced.

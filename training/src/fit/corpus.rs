@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::Array2;
 use weir_features::{Extractor, FIELD_WIDTH, Field, Location, Marks, Scratch};
 use weir_scoring::record::OwnedRequest;
 
@@ -60,6 +60,7 @@ pub struct Corpus {
     pub facts: Vec<RowFacts>,
     /// Rows of each request, ascending and without duplicates, in the order of the input.
     pub requests: Vec<Vec<u32>>,
+    seen: Vec<u32>,
 }
 
 impl Corpus {
@@ -100,10 +101,10 @@ impl Corpus {
         Ok(corpus)
     }
 
-    /// One row by number.
+    /// How many requests carry a row.
     #[must_use]
-    pub fn row(&self, index: u32) -> ArrayView1<'_, f32> {
-        self.rows.row(index as usize)
+    pub fn seen(&self, row: u32) -> u32 {
+        self.seen.get(row as usize).copied().unwrap_or(0)
     }
 
     /// Which rows the chosen requests use, ascending.
@@ -229,10 +230,17 @@ impl Part {
         let shape = (self.facts.len(), FIELD_WIDTH);
         let rows = Array2::from_shape_vec(shape, self.values)
             .expect("one row of values for each row's facts");
+        let mut seen = vec![0; self.facts.len()];
+        for &row in self.requests.iter().flatten() {
+            if let Some(seen) = seen.get_mut(row as usize) {
+                *seen += 1;
+            }
+        }
         Corpus {
             rows,
             facts: self.facts,
             requests: self.requests,
+            seen,
         }
     }
 }
@@ -296,7 +304,5 @@ fn hash_row(row: &[f32]) -> u64 {
 /// A number for the set of rows of a request: equal sets are one request to the field detector.
 #[must_use]
 pub fn row_set(rows: &[u32]) -> u64 {
-    let mut hasher = FixedHasher::default().build_hasher();
-    rows.hash(&mut hasher);
-    hasher.finish()
+    FixedHasher::default().hash_one(rows)
 }

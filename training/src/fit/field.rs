@@ -6,7 +6,7 @@ use anyhow::Context;
 use ndarray::{Array1, Array2, Axis};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use weir_features::{Extractor, FIELD_WIDTH};
+use weir_features::{Extractor, FIELD_WIDTH, Location};
 
 use super::corpus::Corpus;
 use super::{FitOptions, contamination};
@@ -16,7 +16,7 @@ use crate::exposure::ExposureRows;
 use crate::network::Weights;
 use crate::progress::{Progress, Stop};
 use crate::train::{
-    FieldOptions, FieldStart, Standardisation, errors, residual_sigma, train_field,
+    FieldOptions, FieldRows, FieldStart, Standardisation, errors, residual_sigma, train_field,
 };
 
 /// Least deviation of a residual: below it a feature that always reconstructs perfectly would shout.
@@ -24,6 +24,12 @@ const SIGMA_FLOOR: f32 = 0.1;
 
 /// Rows a network is trained on at most; of more, an even sample is taken.
 const MOST_ROWS: usize = 300_000;
+
+/// A location that occurs gets at least one in this many draws, as far as [`MOST_BOOST`] allows.
+const LEAST_LOCATION: u32 = 100;
+
+/// Few rows of a location are drawn at most this many times more often.
+const MOST_BOOST: u32 = 32;
 
 /// One in this many exposure rows validates instead of training.
 const VALIDATION_SHARE: usize = 10;
@@ -145,19 +151,25 @@ pub fn train(
         scaling: base.scaling.clone(),
     });
     let settings: &FieldOptions = &options.field;
+    let lots = copies(data.corpus, &rows);
     let trained = train_field(
-        normal.view(),
-        exposure.training.view(),
+        &FieldRows {
+            normal: normal.view(),
+            copies: &lots,
+            exposure: exposure.training.view(),
+        },
         start.as_ref(),
         settings,
         options.seed,
         progress,
         stop,
     )?;
-    let held_rows = data.corpus.select(&thin(data.corpus.rows_of(held_out)));
+    let held = thin(data.corpus.rows_of(held_out));
+    let held_rows = data.corpus.select(&held);
     let mut scaled = held_rows.clone();
     trained.scaling.apply(&mut scaled);
-    let sigma = residual_sigma(&trained.weights, scaled.view(), SIGMA_FLOOR);
+    let held_copies = copies(data.corpus, &held);
+    let sigma = residual_sigma(&trained.weights, scaled.view(), &held_copies, SIGMA_FLOOR);
     let plain = FieldDetector {
         weights: trained.weights,
         scaling: trained.scaling,
@@ -272,6 +284,30 @@ fn exposure_rows(
         validation: select(pick(true)),
         benign: made.benign,
     })
+}
+
+/// How often each row is drawn in training: more for what many requests carry, and for locations that have few rows.
+/// A header that every request carries is one row; unless it is learnt well, its error drowns all others.
+fn copies(corpus: &Corpus, rows: &[u32]) -> Vec<u32> {
+    let often = |row: u32| 1 + corpus.seen(row).max(1).ilog2();
+    let location = |row: u32| {
+        corpus
+            .facts
+            .get(row as usize)
+            .map_or(0, |facts| facts.location.index())
+    };
+    let mut totals = [0u32; Location::COUNT];
+    for &row in rows {
+        if let Some(total) = totals.get_mut(location(row)) {
+            *total += often(row);
+        }
+    }
+    let least = totals.iter().sum::<u32>() / LEAST_LOCATION;
+    let boost = |row: u32| {
+        let total = totals.get(location(row)).copied().unwrap_or(1).max(1);
+        least.div_ceil(total).clamp(1, MOST_BOOST)
+    };
+    rows.iter().map(|&row| often(row) * boost(row)).collect()
 }
 
 /// At most [`MOST_ROWS`], evenly spread.

@@ -53,7 +53,7 @@ impl RequestDetector {
         )?;
         let mut held = part(true);
         trained.range.apply(&mut held);
-        let sigma = residual_sigma(&trained.weights, held.view(), SIGMA_FLOOR);
+        let sigma = residual_sigma(&trained.weights, held.view(), &[], SIGMA_FLOOR);
         Ok(Self {
             weights: trained.weights,
             range: trained.range,

@@ -31,18 +31,12 @@ pub(super) struct LocationStatistics {
 /// Statistics of all locations that occur.
 #[must_use]
 pub(super) fn statistics(corpus: &Corpus) -> Vec<LocationStatistics> {
-    let mut seen = vec![0u64; corpus.facts.len()];
-    for &row in corpus.requests.iter().flatten() {
-        if let Some(seen) = seen.get_mut(row as usize) {
-            *seen += 1;
-        }
-    }
     let of = |location: Location| {
-        let rows: Vec<(&RowFacts, u64)> = corpus
-            .facts
-            .iter()
-            .zip(seen.iter().copied())
-            .filter(|(facts, _)| facts.location == location)
+        let numbered = (0..)
+            .zip(&corpus.facts)
+            .filter(|(_, facts)| facts.location == location);
+        let rows: Vec<(&RowFacts, u64)> = numbered
+            .map(|(row, facts)| (facts, u64::from(corpus.seen(row))))
             .collect();
         (!rows.is_empty()).then(|| at(location, &rows))
     };

@@ -5,15 +5,19 @@
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::softplus;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData, s};
 use ndarray::{Array2, ArrayView2};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::schedule::Cosine;
 use super::{Standardisation, errors};
 use crate::network::{FieldAutoencoder, Weights, floats};
 use crate::progress::{Progress, Stop, Stopped};
+
+/// Rows with more copies than this are never trimmed.
+const RARE_COPIES: u32 = 2;
 
 /// Keeps the logarithm of a perfect reconstruction finite.
 const LOG_FLOOR: f64 = 1e-3;
@@ -82,18 +86,29 @@ pub struct FieldTraining {
 struct Run<'a> {
     options: &'a FieldOptions,
     normal: Array2<f32>,
+    copies: &'a [u32],
     exposure: Array2<f32>,
     rng: ChaCha8Rng,
     device: Device,
 }
 
-/// Trains on raw `normal` rows and, where there are any, raw `exposure` rows.
+/// Raw rows to train on.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldRows<'a> {
+    /// Normal rows.
+    pub normal: ArrayView2<'a, f32>,
+    /// How many times each normal row stands in the lottery from which an epoch is drawn; empty: once each.
+    pub copies: &'a [u32],
+    /// Attack rows, possibly none.
+    pub exposure: ArrayView2<'a, f32>,
+}
+
+/// Trains on normal rows and, where there are any, against exposure rows.
 ///
 /// # Errors
 /// [`Stopped`] when `stop` was raised.
 pub fn train_field(
-    normal: ArrayView2<'_, f32>,
-    exposure: ArrayView2<'_, f32>,
+    rows: &FieldRows<'_>,
     start: Option<&FieldStart>,
     options: &FieldOptions,
     seed: u64,
@@ -101,7 +116,7 @@ pub fn train_field(
     stop: &Stop,
 ) -> Result<FieldTraining, Stopped> {
     let scaling = start.map_or_else(
-        || Standardisation::fit(normal),
+        || Standardisation::fit(rows.normal),
         |start| start.scaling.clone(),
     );
     let standardised = |rows: ArrayView2<'_, f32>| {
@@ -113,12 +128,13 @@ pub fn train_field(
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let model = match start {
         Some(start) => FieldAutoencoder::from_weights(&start.weights, &device),
-        None => FieldAutoencoder::new(normal.ncols(), &options.hidden, &mut rng, &device),
+        None => FieldAutoencoder::new(rows.normal.ncols(), &options.hidden, &mut rng, &device),
     };
     let run = Run {
         options,
-        normal: standardised(normal),
-        exposure: standardised(exposure),
+        normal: standardised(rows.normal),
+        copies: rows.copies,
+        exposure: standardised(rows.exposure),
         rng,
         device,
     };
@@ -139,7 +155,7 @@ impl Run<'_> {
         stop: &Stop,
     ) -> Result<(Weights, Vec<usize>, Vec<f64>), Stopped> {
         let rows = self.normal.nrows();
-        let mut order: Vec<usize> = (0..rows).collect();
+        let mut order: Vec<usize> = self.lottery();
         let mut trimmed = Vec::new();
         let mut losses = Vec::new();
         let steps_an_epoch = rows.div_ceil(self.options.batch).max(1);
@@ -159,7 +175,8 @@ impl Run<'_> {
             order.shuffle(&mut self.rng);
             let mut sum = 0.0;
             let mut steps = 0u32;
-            for batch in order.chunks(self.options.batch) {
+            let drawn = order.get(..rows).unwrap_or(&order);
+            for batch in drawn.chunks(self.options.batch) {
                 stop.check()?;
                 let loss = self.loss(&model, batch);
                 let value = floats(loss.clone().into_data())
@@ -181,6 +198,14 @@ impl Run<'_> {
             "{epochs} epochs of {rows} rows, loss {first:.4} to {last:.4}"
         ));
         Ok((model.valid().freeze_weights(), trimmed, losses))
+    }
+
+    /// The rows, each as often as it has copies.
+    fn lottery(&self) -> Vec<usize> {
+        let copies = |row: usize| self.copies.get(row).copied().unwrap_or(1) as usize;
+        (0..self.normal.nrows())
+            .flat_map(|row| std::iter::repeat_n(row, copies(row)))
+            .collect()
     }
 
     fn loss(&mut self, model: &FieldAutoencoder, batch: &[usize]) -> Tensor<1> {
@@ -205,12 +230,12 @@ impl Run<'_> {
         );
         let target = Tensor::<2>::from_data(TensorData::new(target, shape), &self.device);
         let errors = (model.forward(input) - target).square().mean_dim(1);
-        let normal = errors.clone().slice([0..batch.len()]);
+        let normal = errors.clone().slice(s![0..batch.len()]);
         let reconstruction = normal.clone().mean();
         if exposed == 0 {
             return reconstruction;
         }
-        let exposed = errors.slice([batch.len()..batch.len() + exposed]);
+        let exposed = errors.slice(s![batch.len()..]);
         let below = softplus((normal + LOG_FLOOR).log(), 1.0).mean();
         let above = softplus(-(exposed + LOG_FLOOR).log() + self.options.margin, 1.0).mean();
         reconstruction + (below + above) * self.options.lambda
@@ -233,7 +258,7 @@ impl Run<'_> {
     }
 
     /// Drops the rows that reconstruct worst: normal traffic is never clean, and what is rare enough to be missed by
-    /// a quarter of the training is where an attack in the capture would sit.
+    /// a quarter of the training is where an attack in the capture would sit. What many requests carry stays.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -242,9 +267,15 @@ impl Run<'_> {
     )]
     fn trim(&self, weights: &Weights, order: &mut Vec<usize>) -> Vec<usize> {
         let count = (self.options.trim.clamp(0.0, 0.05) * self.normal.nrows() as f64) as usize;
+        let rare = |row: &usize| {
+            self.copies
+                .get(*row)
+                .is_none_or(|&copies| copies <= RARE_COPIES)
+        };
         let mut by_error: Vec<(f32, usize)> = errors(weights, self.normal.view(), None)
             .into_iter()
             .zip(0..)
+            .filter(|(_, row)| rare(row))
             .collect();
         by_error.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let mut trimmed: Vec<usize> = by_error
@@ -256,30 +287,6 @@ impl Run<'_> {
         order.sort_unstable();
         order.retain(|row| trimmed.binary_search(row).is_err());
         trimmed
-    }
-}
-
-/// A cosine from the initial rate to zero.
-struct Cosine {
-    initial: f64,
-    step: usize,
-    steps: usize,
-}
-
-impl Cosine {
-    fn new(initial: f64, steps: usize) -> Self {
-        Self {
-            initial,
-            step: 0,
-            steps: steps.max(1),
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "steps stay far below 2^52")]
-    fn next_rate(&mut self) -> f64 {
-        let share = (self.step as f64 / self.steps as f64).min(1.0);
-        self.step += 1;
-        self.initial * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
     }
 }
 
@@ -308,21 +315,35 @@ mod tests {
         }
     }
 
+    fn train(
+        normal: &Array2<f32>,
+        attacks: Option<&Array2<f32>>,
+        options: &FieldOptions,
+        seed: u64,
+    ) -> FieldTraining {
+        let none = Array2::zeros((0, normal.ncols()));
+        let rows = FieldRows {
+            normal: normal.view(),
+            copies: &[],
+            exposure: attacks.unwrap_or(&none).view(),
+        };
+        train_field(
+            &rows,
+            None,
+            options,
+            seed,
+            Progress::Silent,
+            &Stop::default(),
+        )
+        .unwrap()
+    }
+
     #[test]
     fn exposure_separates_what_reconstruction_alone_would_not() {
         let normal = rows(600, 0.0, 1);
         let mut attacks = rows(600, 0.0, 2);
         attacks.column_mut(3).mapv_inplace(|x| x + 0.8);
-        let trained = train_field(
-            normal.view(),
-            attacks.view(),
-            None,
-            &options(),
-            1,
-            Progress::Silent,
-            &Stop::default(),
-        )
-        .unwrap();
+        let trained = train(&normal, Some(&attacks), &options(), 1);
         let mean = |mut rows: Array2<f32>| {
             trained.scaling.apply(&mut rows);
             let errors = errors(&trained.weights, rows.view(), None);
@@ -335,45 +356,62 @@ mod tests {
     #[test]
     fn one_seed_is_one_result_and_another_is_not() {
         let normal = rows(300, 0.0, 1);
-        let train = |seed| {
-            let none = Array2::zeros((0, 12));
-            train_field(
-                normal.view(),
-                none.view(),
-                None,
-                &options(),
-                seed,
-                Progress::Silent,
-                &Stop::default(),
-            )
-            .unwrap()
-            .weights
-        };
-        assert_eq!(train(1), train(1));
-        assert_ne!(train(1), train(2));
+        let weights = |seed| train(&normal, None, &options(), seed).weights;
+        assert_eq!(weights(1), weights(1));
+        assert_ne!(weights(1), weights(2));
     }
 
     #[test]
     fn trimming_finds_the_row_that_does_not_belong() {
         let mut normal = rows(1000, 0.0, 1);
         normal.row_mut(77).fill(40.0);
-        let options = FieldOptions {
-            trim: 0.002,
-            ..options()
-        };
-        let none = Array2::zeros((0, 12));
-        let trained = train_field(
-            normal.view(),
-            none.view(),
+        let trained = train(
+            &normal,
             None,
-            &options,
+            &FieldOptions {
+                trim: 0.002,
+                ..options()
+            },
             1,
-            Progress::Silent,
-            &Stop::default(),
-        )
-        .unwrap();
+        );
         assert_eq!(trained.trimmed.len(), 2);
         assert!(trained.trimmed.contains(&77));
+    }
+
+    #[test]
+    fn a_row_with_copies_is_learnt_first_and_never_trimmed() {
+        let mut normal = rows(1000, 0.0, 1);
+        normal.row_mut(77).fill(3.0);
+        let error_of_77 = |copies: u32| {
+            let mut all = vec![1; 1000];
+            all[77] = copies;
+            let none = Array2::zeros((0, 12));
+            let rows = FieldRows {
+                normal: normal.view(),
+                copies: &all,
+                exposure: none.view(),
+            };
+            let trained = train_field(
+                &rows,
+                None,
+                &options(),
+                1,
+                Progress::Silent,
+                &Stop::default(),
+            )
+            .unwrap();
+            let mut scaled = normal.clone();
+            trained.scaling.apply(&mut scaled);
+            (
+                errors(&trained.weights, scaled.view(), None)[77],
+                trained.trimmed.contains(&77),
+            )
+        };
+        let (once, trimmed) = error_of_77(1);
+        assert!(trimmed);
+        let (often, trimmed) = error_of_77(40);
+        assert!(!trimmed);
+        assert!(often < once / 2.0, "once {once}, often {often}");
     }
 
     #[test]
@@ -381,16 +419,12 @@ mod tests {
         let stop = Stop::default();
         stop.request();
         let normal = rows(300, 0.0, 1);
-        let none = Array2::zeros((0, 12));
-        let stopped = train_field(
-            normal.view(),
-            none.view(),
-            None,
-            &options(),
-            1,
-            Progress::Silent,
-            &stop,
-        );
+        let rows = FieldRows {
+            normal: normal.view(),
+            copies: &[],
+            exposure: normal.view(),
+        };
+        let stopped = train_field(&rows, None, &options(), 1, Progress::Silent, &stop);
         assert_eq!(stopped.unwrap_err(), Stopped);
     }
 }

@@ -10,15 +10,10 @@ use rand::seq::SliceRandom;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::schedule::Plateau;
 use super::{Range, errors};
 use crate::network::{RequestAutoencoder, Weights};
 use crate::progress::{Progress, Stop, Stopped};
-
-/// Epochs without an improvement after which the rate is halved.
-const PLATEAU: usize = 5;
-
-/// An improvement is at least this share of the best validation error.
-const IMPROVEMENT: f32 = 1e-3;
 
 /// Settings of [`train_request`].
 #[derive(Debug, Clone, PartialEq)]
@@ -126,7 +121,7 @@ impl Run<'_> {
             .init();
         let rows = self.train.nrows();
         let mut order: Vec<usize> = (0..rows).collect();
-        let mut plateau = Plateau::new(self.options);
+        let mut plateau = Plateau::new(self.options.rate, self.options.patience);
         let mut best = model.freeze_weights();
         let mut losses = Vec::new();
         let mut stage = progress.stage("request", (self.options.epochs * rows) as u64);
@@ -191,42 +186,6 @@ impl Run<'_> {
             ));
         }
         masks
-    }
-}
-
-/// Halves the rate on a plateau and says when patience is over.
-struct Plateau {
-    rate: f64,
-    best: f32,
-    waited: usize,
-    patience: usize,
-}
-
-impl Plateau {
-    fn new(options: &RequestOptions) -> Self {
-        Self {
-            rate: options.rate,
-            best: f32::INFINITY,
-            waited: 0,
-            patience: options.patience,
-        }
-    }
-
-    fn improved(&mut self, error: f32) -> bool {
-        if error < self.best * (1.0 - IMPROVEMENT) || self.best.is_infinite() {
-            self.best = error;
-            self.waited = 0;
-            return true;
-        }
-        self.waited += 1;
-        if self.waited.is_multiple_of(PLATEAU) {
-            self.rate *= 0.5;
-        }
-        false
-    }
-
-    fn over(&self) -> bool {
-        self.waited >= self.patience
     }
 }
 
