@@ -26,10 +26,10 @@ const SIGMA_FLOOR: f32 = 0.1;
 const MOST_ROWS: usize = 300_000;
 
 /// A location that occurs gets at least one in this many draws, as far as [`MOST_BOOST`] allows.
-const LEAST_LOCATION: u32 = 100;
+const LEAST_LOCATION: u32 = 25;
 
 /// Few rows of a location are drawn at most this many times more often.
-const MOST_BOOST: u32 = 32;
+const MOST_BOOST: u32 = 256;
 
 /// One in this many exposure rows validates instead of training.
 const VALIDATION_SHARE: usize = 10;

@@ -116,7 +116,7 @@ pub fn train_field(
     stop: &Stop,
 ) -> Result<FieldTraining, Stopped> {
     let scaling = start.map_or_else(
-        || Standardisation::fit(rows.normal),
+        || Standardisation::fit(rows.normal, rows.copies),
         |start| start.scaling.clone(),
     );
     let standardised = |rows: ArrayView2<'_, f32>| {

@@ -20,28 +20,26 @@ pub struct Standardisation {
 }
 
 impl Standardisation {
-    /// Fitted on `rows`.
+    /// Fitted on `rows`, each counted as often as `copies` says; empty: once each.
     #[must_use]
     #[expect(
-        clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         reason = "sums in f64, parameters in f32"
     )]
-    pub fn fit(rows: ArrayView2<'_, f32>) -> Self {
-        let count = rows.nrows().max(1) as f64;
+    pub fn fit(rows: ArrayView2<'_, f32>, copies: &[u32]) -> Self {
+        let copies = |row: usize| copies.get(row).map_or(1.0, |&copies| f64::from(copies));
+        let mut count = 0.0;
         let mut mean = Array1::<f64>::zeros(rows.ncols());
-        for row in rows.rows() {
-            mean.zip_mut_with(&row, |m, &x| *m += f64::from(x));
+        for (i, row) in rows.rows().into_iter().enumerate() {
+            mean.zip_mut_with(&row, |m, &x| *m += copies(i) * f64::from(x));
+            count += copies(i);
         }
+        let count = f64::max(count, 1.0);
         mean /= count;
         let mut variance = Array1::<f64>::zeros(rows.ncols());
-        for row in rows.rows() {
-            ndarray::Zip::from(&mut variance)
-                .and(&row)
-                .and(&mean)
-                .for_each(|v, &x, &m| {
-                    *v += (f64::from(x) - m).powi(2);
-                });
+        for (i, row) in rows.rows().into_iter().enumerate() {
+            let moments = ndarray::Zip::from(&mut variance).and(&row).and(&mean);
+            moments.for_each(|v, &x, &m| *v += copies(i) * (f64::from(x) - m).powi(2));
         }
         let inverse = variance.mapv(|v| 1.0 / ((v / count).sqrt() as f32).max(DEVIATION_FLOOR));
         Self {
@@ -130,11 +128,18 @@ mod tests {
 
     #[test]
     fn a_constant_feature_speaks_but_does_not_explode() {
-        let scaling = Standardisation::fit(array![[1.0, 5.0], [3.0, 5.0]].view());
+        let scaling = Standardisation::fit(array![[1.0, 5.0], [3.0, 5.0]].view(), &[]);
         let mut rows = array![[2.0, 5.1], [1000.0, 6.0]];
         scaling.apply(&mut rows);
         assert!((rows[[0, 1]] - 2.0).abs() < 1e-3);
         assert_eq!(rows.row(1).to_vec(), [CLIP, CLIP]);
+    }
+
+    #[test]
+    fn copies_count_as_repetition() {
+        let copied = Standardisation::fit(array![[1.0], [4.0]].view(), &[3, 1]);
+        let repeated = Standardisation::fit(array![[1.0], [1.0], [1.0], [4.0]].view(), &[]);
+        assert_eq!(copied, repeated);
     }
 
     #[test]
