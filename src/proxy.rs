@@ -29,7 +29,7 @@ use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::body::{BodyError, Held, HeldBudget, HoldPolicy};
+use self::body::{BodyError, Crowded, Held, HeldBudget, HoldPolicy};
 use self::guard::{HeadLimits, Refusal};
 use self::headers::{REQUEST_ID, Scheme, Upgrade};
 use self::respond::{Interruption, id_value};
@@ -168,6 +168,10 @@ impl Proxy {
             limit: inspect.body.as_usize(),
             beyond: beyond(route.policy.mode, inspect.beyond),
             idle: tx.snapshot.config.timeouts.body,
+            crowded: match route.policy.mode {
+                Mode::Enforce => Crowded::Shed,
+                Mode::Shadow | Mode::Off => Crowded::Cut,
+            },
         };
         Held::read(body, policy, &self.held).await.map_err(|error| {
             tx.refuse(match error {

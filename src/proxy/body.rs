@@ -131,8 +131,19 @@ pub struct HoldPolicy {
     pub limit: usize,
     /// What a longer body meets.
     pub beyond: Beyond,
-    /// Longest time between two pieces.
+    /// Longest time between two pieces, and longest wait for room.
     pub idle: Duration,
+    /// What happens when there is no room.
+    pub crowded: Crowded,
+}
+
+/// What a body meets for which no room becomes free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crowded {
+    /// 503: nothing passes uninspected.
+    Shed,
+    /// Only what is held already is inspected: shadow mode must not refuse.
+    Cut,
 }
 
 /// A request body as far as it is inspected, and where its rest comes from.
@@ -187,9 +198,12 @@ impl Held {
                 .min(usize::try_from(length).unwrap_or(usize::MAX))
         });
         if let Some(expected) = expected {
-            budget
-                .grow(&mut share, expected, Instant::now() + policy.idle)
-                .await?;
+            let wait = Instant::now() + policy.idle;
+            match budget.grow(&mut share, expected, wait).await {
+                Ok(()) => {}
+                Err(_) if policy.crowded == Crowded::Cut => return Ok(Self::unread(incoming)),
+                Err(error) => return Err(error),
+            }
         }
         let mut held = Collected::new(expected, policy.limit);
         let mut reserved = expected.unwrap_or(0);
@@ -211,10 +225,20 @@ impl Held {
             }
             if held.len() + piece.len() > reserved {
                 let more = piece.len().max(STEP).min(policy.limit - reserved);
-                budget
-                    .grow(&mut share, more, Instant::now() + policy.idle)
-                    .await?;
-                reserved += more;
+                let wait = Instant::now() + policy.idle;
+                match budget.grow(&mut share, more, wait).await {
+                    Ok(()) => reserved += more,
+                    Err(_) if policy.crowded == Crowded::Cut => {
+                        let bytes = share.attach(held.finish());
+                        let rest = Some((piece, incoming));
+                        return Ok(Self {
+                            bytes,
+                            rest,
+                            declared,
+                        });
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             held.push(piece);
         }

@@ -26,6 +26,10 @@ use crate::config::{self, Timeouts};
 /// Read and write buffer of one upstream connection, and so the largest response head.
 const BUFFER: usize = 64 * 1024;
 
+/// A connection that has just been given back may still be finishing. One that takes longer is stuck, as when an
+/// origin answers early and does not read the rest: the request goes elsewhere.
+const SETTLE: Duration = Duration::from_millis(50);
+
 /// Why an upstream gave no response. Every cause names its side.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -208,7 +212,9 @@ impl Pool {
         }
         while let Some(mut idle) = self.take() {
             // Usually ready at once; it may still be finishing the response before.
-            if matches!(timeout_at(deadline, idle.sender.ready()).await, Ok(Ok(()))) {
+            if idle.sender.is_ready()
+                || matches!(timeout(SETTLE, idle.sender.ready()).await, Ok(Ok(())))
+            {
                 return Ok(lease(idle, true));
             }
         }

@@ -221,3 +221,52 @@ async fn a_large_answer_arrives_whole_and_a_slow_client_slows_the_origin() {
     }
     assert_eq!(sha256(&hash), expected);
 }
+
+#[tokio::test]
+async fn without_room_for_bodies_enforce_sheds_and_shadow_lets_pass() {
+    let origin = Origin::echo().await;
+    let policy =
+        "mode: enforce, inspect: {body: 1MiB}, budgets: {flag: {score: 98}, block: {score: 99}}";
+    let mut setup = Setup::new(origin.address)
+        .route(policy)
+        .section("limits: {inspect_memory: 1MiB}")
+        .section("timeouts: {body: 1s}");
+    setup
+        .routes
+        .push("{id: shadow, path: /shadow, upstream: app, mode: shadow}".to_owned());
+    let weir = setup.start().await;
+    // Somebody holds all there is, a byte at a time.
+    let mut hog = TcpStream::connect(weir.address).await.unwrap();
+    let head = b"POST /hog HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n";
+    hog.write_all(head).await.unwrap();
+    let hogging = tokio::spawn(async move {
+        while hog.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    });
+    let mut client = Client::http1(weir.address).await;
+    within("the hog's share", async {
+        loop {
+            let request = client.request("POST", "/").body(full("small")).unwrap();
+            let response = client.send(request).await;
+            if response.status() == 503 {
+                assert!(response.headers().contains_key("retry-after"));
+                break;
+            }
+        }
+    })
+    .await;
+    assert_eq!(
+        client.get("/").await.status(),
+        200,
+        "what has no body needs no room"
+    );
+    let request = client
+        .request("POST", "/shadow")
+        .body(full("small"))
+        .unwrap();
+    let response = client.send(request).await;
+    let seen: Seen = serde_json::from_slice(response.body()).unwrap();
+    assert_eq!((response.status().as_u16(), seen.length), (200, 5));
+    hogging.abort();
+}

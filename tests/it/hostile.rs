@@ -12,7 +12,7 @@ use crate::support::{eventually, within};
 async fn headers_that_never_end_end_the_connection() {
     let origin = Origin::echo().await;
     let weir = Setup::new(origin.address)
-        .section("timeouts: {header: 200ms, idle: 300ms}")
+        .section("timeouts: {header: 1s, idle: 1s}")
         .start()
         .await;
     for bytes in [
@@ -52,7 +52,7 @@ async fn an_answer_may_take_longer_than_the_idle_timeout() {
     })
     .await;
     let weir = Setup::new(origin.address)
-        .section("timeouts: {header: 100ms, idle: 100ms}")
+        .section("timeouts: {header: 1s, idle: 200ms}")
         .start()
         .await;
     let mut slow = Client::http1(weir.address).await;

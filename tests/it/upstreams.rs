@@ -109,7 +109,7 @@ async fn an_origin_that_is_silent_is_a_timeout() {
     })
     .await;
     let weir = Setup::new(address)
-        .section("timeouts: {response: 200ms}")
+        .section("timeouts: {response: 1s}")
         .start()
         .await;
     assert_eq!(
@@ -157,7 +157,7 @@ async fn an_origin_that_stalls_within_its_answer_is_cut_off() {
     })
     .await;
     let weir = Setup::new(address)
-        .section("timeouts: {response: 200ms}")
+        .section("timeouts: {response: 1s}")
         .start()
         .await;
     let mut client = Client::http1(weir.address).await;
@@ -232,7 +232,7 @@ async fn connections_to_an_origin_are_bounded_and_waiting_is_too() {
         }
     })
     .await;
-    let mut setup = Setup::new(origin.address).section("timeouts: {connect: 300ms}");
+    let mut setup = Setup::new(origin.address).section("timeouts: {connect: 1s}");
     setup.upstream = ", max_connections: 2".to_owned();
     let weir = setup.start().await;
     let get = || async { Client::http1(weir.address).await.get("/").await };
