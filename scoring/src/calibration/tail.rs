@@ -117,15 +117,24 @@ impl Tail {
     fn log_share(&self, value: f64) -> f64 {
         let above = self.knots.partition_point(|knot| knot.value < value);
         let below = above.checked_sub(1).and_then(|index| self.knots.get(index));
-        match (below, self.knots.get(above)) {
+        let log_share = match (below, self.knots.get(above)) {
             _ if value.is_nan() => f64::NEG_INFINITY,
-            (None, _) => 0.0,
+            (None, first) => {
+                return -self.resolution() * first.map_or(0.0, |first| below_first(value, first));
+            }
             (Some(last), None) => last.log_share + self.log_excess_share(value - last.value),
             (Some(low), Some(high)) => {
                 let part = (value - low.value) / (high.value - low.value);
                 low.log_share + part * (high.log_share - low.log_share)
             }
-        }
+        };
+        log_share.min(-self.resolution())
+    }
+
+    /// Half a value of the sample: what separates "below everything seen" from "the least of what was seen", so that
+    /// values below the sample keep their order.
+    fn resolution(&self) -> f64 {
+        0.5 / self.samples.max(1) as f64
     }
 
     fn log_excess_share(&self, excess: f64) -> f64 {
@@ -135,6 +144,16 @@ impl Tail {
         } else {
             -(self.shape * excess).ln_1p() / self.shape
         }
+    }
+}
+
+/// How far a value has come from zero to the first knot; errors are not negative, so a first knot that is has nothing
+/// below it to tell apart.
+fn below_first(value: f64, first: &Knot) -> f64 {
+    if first.value > 0.0 {
+        (value / first.value).clamp(0.0, 1.0)
+    } else {
+        1.0
     }
 }
 

@@ -89,9 +89,18 @@ fn a_bounded_distribution_still_orders_what_lies_beyond() {
 }
 
 #[test]
+fn values_below_the_sample_keep_their_order() {
+    let tail = Tail::fit(&sample(500, |share| 2.0 - share)).unwrap();
+    assert_eq!(tail.score(0.0), Score::ZERO);
+    assert!(tail.score(0.5) > tail.score(0.25));
+    assert!(tail.score(0.999) <= tail.score(1.001));
+    assert!(tail.score(0.999) < Score::new(0.01));
+}
+
+#[test]
 fn equal_values_leave_a_tail() {
     let tail = Tail::fit(&[2.0; 100]).unwrap();
-    assert_eq!(tail.score(2.0), Score::ZERO);
+    assert!(tail.score(2.0) < Score::new(0.01));
     assert!(tail.score(4.0) > Score::new(1.0));
     let zero = Tail::fit(&[0.0; 100]).unwrap();
     assert!(zero.score(1.0) > Score::new(3.0));
