@@ -21,5 +21,7 @@ for target in "${targets[@]}"; do
   folders=("fuzz/corpus/$target")
   [ -d "fuzz/seeds/$target" ] && folders+=("fuzz/seeds/$target")
   cargo fuzz run --target-dir fuzz/target "$target" "${folders[@]}" -- \
-    -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1
+    -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 2>&1 |
+    # libFuzzer ends with pages of dictionary suggestions that nobody reads in a CI log.
+    grep -vE '# Uses: |ecommended dictionary'
 done

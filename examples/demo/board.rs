@@ -152,3 +152,37 @@ pub(crate) fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::tally::Outcome;
+
+    #[test]
+    fn the_table_fits_a_narrow_terminal_and_shows_every_kind() {
+        let tally = Tally::default();
+        for kind in Kind::ALL {
+            tally.record(kind, Outcome::Passed, 1_234_567);
+        }
+        let mut board = Board::new();
+        board.running = "generation 123, model 0123abcd".to_owned();
+        board.doing = "weir-train fits the request detector to the captured traffic".to_owned();
+        let table = board.table(&tally);
+        // A line that wraps would be two lines to erase.
+        assert!(
+            table.lines().all(|line| line.chars().count() < 80),
+            "{table}"
+        );
+        assert!(
+            Kind::ALL.iter().all(|kind| table.contains(kind.name())),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn milliseconds_have_two_digits() {
+        assert_eq!(millis(90), "0.09 ms");
+        assert_eq!(millis(12_345), "12.34 ms");
+    }
+}
