@@ -26,11 +26,11 @@ pub(crate) const SHAPES: [Shape; 4] = [
     },
     Shape {
         name: "json 8 KiB",
-        make: || json(60),
+        make: || json(37),
     },
     Shape {
         name: "json 64 KiB",
-        make: || json(230),
+        make: || json(296),
     },
 ];
 

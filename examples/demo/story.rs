@@ -338,7 +338,7 @@ impl Show {
                 ),
             ),
         ];
-        for (name, scan) in ["scanner, before", "scanner, after"]
+        for (name, scan) in ["scanner, 1st model", "scanner, 2nd model"]
             .into_iter()
             .zip(told.scans)
         {
@@ -364,7 +364,7 @@ impl Show {
         }
         let lines: String = rows
             .iter()
-            .map(|(name, text)| format!("  {name:<17}{text}\n"))
+            .map(|(name, text)| format!("  {name:<20}{text}\n"))
             .collect();
         self.board.say(&format!("\nSummary\n{lines}"));
         for why in self.tally.failures() {
