@@ -87,13 +87,15 @@ fn main() -> ExitCode {
 
 /// False when a signal came first. Dropping the story then ends its child processes and removes its files.
 async fn until_signal(cli: Cli) -> Result<bool> {
+    // The shop has no end but a signal: for it, being told to stop is success.
+    let stopped = matches!(cli.command, Some(Command::Shop { .. }));
     let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
     let mut hang_up = signal(SignalKind::hangup()).context("no signal handler")?;
     tokio::select! {
         result = run(cli) => result.map(|()| true),
-        _ = tokio::signal::ctrl_c() => Ok(false),
-        _ = terminate.recv() => Ok(false),
-        _ = hang_up.recv() => Ok(false),
+        _ = tokio::signal::ctrl_c() => Ok(stopped),
+        _ = terminate.recv() => Ok(stopped),
+        _ = hang_up.recv() => Ok(stopped),
     }
 }
 
