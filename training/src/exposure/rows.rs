@@ -67,8 +67,11 @@ struct Part {
     classes: Vec<String>,
 }
 
+/// One look-alike for so many attack rows.
+const LOOKALIKE_PART: usize = 5;
+
 impl ExposureRows {
-    /// Makes `wanted` rows from payloads, the built-in grammars and the requests to graft into, and a tenth as many of look-alikes.
+    /// Makes `wanted` rows from payloads, the built-in grammars and the requests to graft into, and a fifth as many of look-alikes.
     ///
     /// # Errors
     /// When there is nothing to graft, or nothing to graft into.
@@ -109,9 +112,11 @@ impl ExposureRows {
         let attacks = fill(wanted, seed, &|dice, scratch, part| {
             attack(requests, pool, extractor, dice, scratch, part)
         });
-        let normal = fill(wanted / 8, rng.random(), &|dice, scratch, part| {
-            lookalike(requests, extractor, dice, scratch, part)
-        });
+        let normal = fill(
+            wanted / LOOKALIKE_PART,
+            rng.random(),
+            &|dice, scratch, part| lookalike(requests, extractor, dice, scratch, part),
+        );
         Ok(Self {
             rows: matrix(attacks.values),
             locations: attacks.locations,
