@@ -123,12 +123,19 @@ fn add_path(scratch: &mut Scratch, raw: &[u8]) {
 
 fn add_headers(scratch: &mut Scratch, request: &RequestView<'_>) {
     let mut lower = std::mem::take(&mut scratch.buffers.name);
+    let host = request.header("host").unwrap_or_default();
     for &(header, value) in request.headers {
         lower.clear();
         lower.extend(header.iter().map(u8::to_ascii_lowercase));
         match lower.as_slice() {
             b"cookie" => add_cookies(scratch, value),
-            b"referer" => add_referer(scratch, value),
+            b"referer" => add_referer(scratch, value, host),
+            b"origin" => plain(
+                scratch,
+                Location::Header,
+                b"origin",
+                after_own_origin(value, host),
+            ),
             b"user-agent" => plain(scratch, Location::UserAgent, b"", value),
             other => plain(scratch, Location::Header, other, value),
         }
@@ -167,19 +174,36 @@ fn add_cookies(scratch: &mut Scratch, header: &[u8]) {
     }
 }
 
-fn add_referer(scratch: &mut Scratch, value: &[u8]) {
+fn add_referer(scratch: &mut Scratch, value: &[u8], host: &[u8]) {
     let at = memchr::memchr(b'?', value).unwrap_or(value.len());
     let (address, query) = value.split_at(at);
-    plain(scratch, Location::Referer, b"", address);
+    plain(
+        scratch,
+        Location::Referer,
+        b"",
+        after_own_origin(address, host),
+    );
     if let Some(query) = query.get(1..) {
-        pairs(
-            scratch,
-            (Location::QueryKey, Location::Referer),
-            b"",
-            query,
-            Origin::default(),
-            0,
-        );
+        let locations = (Location::QueryKey, Location::Referer);
+        pairs(scratch, locations, b"", query, Origin::default(), 0);
+    }
+}
+
+/// What follows the request's own origin in an address, or the whole address when it is another's.
+///
+/// A site's own origin says nothing (`Host` is judged by itself), and without this a site on `localhost` or a private
+/// address would look like an attempt to reach one.
+fn after_own_origin<'a>(address: &'a [u8], host: &[u8]) -> &'a [u8] {
+    let rest = [&b"http://"[..], b"https://"]
+        .into_iter()
+        .find_map(|scheme| address.strip_prefix(scheme));
+    let Some((authority, path)) = rest.and_then(|rest| rest.split_at_checked(host.len())) else {
+        return address;
+    };
+    let own = !host.is_empty() && authority.eq_ignore_ascii_case(host);
+    match path.first() {
+        None | Some(b'/' | b'#') if own => path,
+        _ => address,
     }
 }
 

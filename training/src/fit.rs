@@ -162,6 +162,10 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
     let errors = Errors {
         rows: &row_errors,
         requests: request.as_ref().map(|part| part.errors.as_slice()),
+        lookalikes: field
+            .outcome
+            .as_ref()
+            .map_or(&[], |outcome| &outcome.lookalikes),
     };
     let few = distinct_held_out(&corpus, &held_out) < calibrate::LEAST_REQUESTS;
     let base_calibration = base

@@ -1233,8 +1233,6 @@ evil.com
 attacker.com
 attacker
 evil
-example.com
-example.org
 gopher://~
 dict://~
 ftp://~

@@ -52,6 +52,26 @@ fn headers_cookies_referer_and_agent_have_their_places() {
 }
 
 #[test]
+fn a_sites_own_origin_says_nothing() {
+    let local = Sample::get("/")
+        .header("Host", "127.0.0.1:8080")
+        .header("Referer", "http://127.0.0.1:8080/cart?x=1")
+        .header("Origin", "http://127.0.0.1:8080");
+    assert_eq!(local.values(Location::Referer), ["/cart", "1"]);
+    assert_eq!(local.values(Location::Header), ["127.0.0.1:8080"]);
+    for other in [
+        "http://127.0.0.1:80800/x",
+        "http://127.0.0.1:8080@evil/",
+        "ftp://127.0.0.1:8080/",
+    ] {
+        let sample = Sample::get("/")
+            .header("Host", "127.0.0.1:8080")
+            .header("Referer", other);
+        assert_eq!(sample.values(Location::Referer), [other]);
+    }
+}
+
+#[test]
 fn forms_are_walked() {
     let sample = Sample::post(
         "application/x-www-form-urlencoded",

@@ -51,7 +51,7 @@ pub struct Args {
         value_name = "N,N"
     )]
     hidden: Vec<usize>,
-    /// Passes over the rows [default: 15, with --base 5]
+    /// Passes over the rows [default: 20, with --base 5]
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
     /// Rows a training step
@@ -143,7 +143,7 @@ impl Args {
                 hidden: self.hidden,
                 batch: self.batch,
                 trim: self.trim,
-                epochs: self.epochs.unwrap_or(if tuned { 5 } else { 15 }),
+                epochs: self.epochs.unwrap_or(if tuned { 5 } else { 20 }),
                 rate: if tuned { 2e-4 } else { 1e-3 },
                 ..FieldOptions::default()
             },

@@ -7,7 +7,7 @@ use weir_features::Location;
 use weir_scoring::record::OwnedRequest;
 
 use super::dice::Dice;
-use super::graft::{Mode, graft};
+use super::graft::{Mode, graft, set_header};
 use super::grammar;
 
 const KEYS: &[&str] = &[
@@ -252,8 +252,36 @@ fn pair(dice: &mut Dice) -> String {
     format!("{}={value}", name.trim_end_matches('='))
 }
 
+/// Share of look-alikes whose site has a name or an address of a private network.
+const LOCAL_SHARE: f64 = 0.08;
+
+/// Moves a request to a site on a private network or the own machine, as developers and intranets have them.
+fn make_local(request: &mut OwnedRequest, dice: &mut Dice) {
+    let host = grammar::payload("benign_host", dice).unwrap_or_default();
+    let peer = if dice.chance(0.8) {
+        host.clone()
+    } else {
+        grammar::payload("benign_host", dice).unwrap_or_default()
+    };
+    set_header(request, "Host", host.into_bytes());
+    let page = format!("http://{peer}/{}/{}", key(dice), dice.below(1000));
+    set_header(request, "Referer", page.into_bytes());
+    if dice.chance(0.5) {
+        set_header(request, "Origin", format!("http://{peer}").into_bytes());
+    }
+    if dice.chance(0.3) {
+        let address = grammar::payload("benign_address", dice).unwrap_or_default();
+        set_header(request, "X-Forwarded-For", address.into_bytes());
+    }
+}
+
 fn request(dice: &mut Dice, templates: &[&OwnedRequest]) -> Option<OwnedRequest> {
     let template = dice.choose(templates).copied()?;
+    if dice.chance(LOCAL_SHARE) {
+        let mut local = template.clone();
+        make_local(&mut local, dice);
+        return Some(local);
+    }
     let location = Location::ALL.get(dice.weighted(&WEIGHTS)).copied()?;
     let value = match location {
         Location::RawBody => raw(dice),
@@ -295,6 +323,20 @@ mod tests {
     }
 
     #[test]
+    fn local_sites_keep_their_origin() {
+        let mut request = OwnedRequest {
+            method: b"GET".to_vec(),
+            target: b"/".to_vec(),
+            headers: vec![(b"Host".to_vec(), b"www.example.org".to_vec())],
+            body: Vec::new(),
+        };
+        make_local(&mut request, &mut Dice::new(4));
+        assert_ne!(request.host(), Some(&b"www.example.org"[..]));
+        let referer = String::from_utf8_lossy(request.header("referer").unwrap()).into_owned();
+        assert!(referer.starts_with("http://"), "{referer}");
+    }
+
+    #[test]
     fn requests_are_made_from_templates() {
         let template = OwnedRequest {
             method: b"GET".to_vec(),
@@ -306,7 +348,7 @@ mod tests {
         assert_eq!(made.len(), 100);
         assert!(
             made.iter()
-                .all(|request| request.host() == Some(&b"shop.example"[..]))
+                .any(|request| request.host() == Some(&b"shop.example"[..]))
         );
         assert!(requests(&mut Dice::new(1), &[], 5).is_empty());
     }

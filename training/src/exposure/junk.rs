@@ -115,7 +115,21 @@ pub fn is_harmless_field(value: &[u8]) -> bool {
         || (is_wordlike(&text) && !breaks_lines && !is_bare_sql(&text))
         || is_plain_path(&text)
         || is_plain_link(&text)
+        || is_address(&text)
         || text.iter().all(|byte| text.first() == Some(byte))
+}
+
+/// A mail address and nothing else.
+fn is_address(text: &[u8]) -> bool {
+    let plain = |part: &[u8]| {
+        !part.is_empty()
+            && part.iter().all(|byte| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+')
+            })
+    };
+    let mut parts = text.split(|byte| *byte == b'@');
+    let (local, domain) = (parts.next(), parts.next());
+    local.is_some_and(plain) && domain.is_some_and(plain) && parts.next().is_none()
 }
 
 /// SQL made of words alone that nobody writes in a sentence.
@@ -288,6 +302,7 @@ mod tests {
             "/includes/functions.php",
             "AAAAAAAAAA",
             "https://media.example.com/",
+            "anna.smith+shop@mail.example.org",
             "please select one from the list",
         ] {
             assert!(is_harmless_field(text.as_bytes()), "{text}");
@@ -298,6 +313,7 @@ mod tests {
             "/.env",
             "' or 1",
             "x\r\nBcc: a",
+            "a@b.example>\r\nRCPT TO:<c@d.example",
             "1 union select a from b",
         ] {
             assert!(!is_harmless_field(text.as_bytes()), "{text}");

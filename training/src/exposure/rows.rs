@@ -57,6 +57,8 @@ pub struct ExposureRows {
     pub classes: Vec<String>,
     /// Rows of ordinary look-alikes, to be trained as normal ones.
     pub benign: Array2<f32>,
+    /// Where each look-alike row stands.
+    pub benign_locations: Vec<Location>,
 }
 
 /// Rows of one location and class after another.
@@ -122,6 +124,7 @@ impl ExposureRows {
             locations: attacks.locations,
             classes: attacks.classes,
             benign: matrix(normal.values),
+            benign_locations: normal.locations,
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use weir_features::Location;
 use weir_scoring::calibration::{
     Calibration, CalibrationError, LocationScales, Tail, smallest_budget,
 };
@@ -20,7 +21,12 @@ pub struct Errors<'a> {
     pub rows: &'a [f32],
     /// Request error of each request, where there is a request detector.
     pub requests: Option<&'a [f32]>,
+    /// Location and error of generated ordinary rows, for locations of which the held-out part has few.
+    pub lookalikes: &'a [(Location, f32)],
 }
+
+/// Held-out rows from which on a location is judged by real traffic alone.
+const ENOUGH_ROWS: usize = 1000;
 
 /// A calibration and how far it can be trusted.
 #[derive(Debug, Clone)]
@@ -50,7 +56,7 @@ pub fn calibrate(
     let distinct = distinct(corpus, &held);
     let (locations, field) = match kept {
         Some(kept) => (kept.locations.clone(), kept.field.clone()),
-        None => fit_field(corpus, &distinct, errors.rows)?,
+        None => fit_field(corpus, &distinct, errors)?,
     };
     let samples = match kept {
         Some(kept) => kept.field.samples(),
@@ -103,7 +109,7 @@ pub fn distinct_held_out(corpus: &Corpus, held_out: &[bool]) -> usize {
 fn fit_field(
     corpus: &Corpus,
     distinct: &[usize],
-    errors: &[f32],
+    errors: Errors<'_>,
 ) -> Result<(LocationScales, Tail), CalibrationError> {
     // Each distinct row once. By occurrence, what a few busy pages repeat would hide how wild a location can be, and
     // sites that the model has not seen would be flagged more often than promised (measured).
@@ -112,13 +118,27 @@ fn fit_field(
         .filter_map(|&request| corpus.requests.get(request))
         .flatten();
     let rows: BTreeSet<u32> = carried.copied().collect();
-    let locations = LocationScales::fit(rows.into_iter().filter_map(|row| {
-        let facts = corpus.facts.get(row as usize)?;
-        Some((facts.location, *errors.get(row as usize)?, 1.0))
-    }))?;
+    let real: Vec<(Location, f32)> = rows
+        .into_iter()
+        .filter_map(|row| {
+            let facts = corpus.facts.get(row as usize)?;
+            Some((facts.location, *errors.rows.get(row as usize)?))
+        })
+        .collect();
+    let enough = |location: Location| {
+        let rows = real.iter().filter(|(place, _)| *place == location);
+        rows.count() >= ENOUGH_ROWS
+    };
+    let judged = Location::ALL.map(enough);
+    let generated = errors
+        .lookalikes
+        .iter()
+        .filter(|(location, _)| judged.get(location.index()) == Some(&false));
+    let all = real.iter().chain(generated);
+    let locations = LocationScales::fit(all.map(|&(location, error)| (location, error, 1.0)))?;
     let values: Vec<f32> = distinct
         .iter()
-        .map(|&request| value(corpus, &locations, request, errors))
+        .map(|&request| value(corpus, &locations, request, errors.rows))
         .collect();
     Ok((locations, Tail::fit(&values)?))
 }

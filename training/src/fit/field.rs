@@ -50,6 +50,8 @@ pub struct FieldDetector {
 pub struct FieldOutcome {
     /// The detector.
     pub detector: FieldDetector,
+    /// Location and error of ordinary look-alikes that training did not see.
+    pub lookalikes: Vec<(Location, f32)>,
     /// Exposure rows used, those of the validation part included.
     pub exposure_rows: usize,
     /// Rows that training saw.
@@ -145,13 +147,13 @@ pub fn train(
     );
     let exposure = exposure_rows(data, rows.len(), options, progress)?;
     let mut normal = data.corpus.select(&rows);
-    normal.append(Axis(0), exposure.benign.view())?;
+    normal.append(Axis(0), exposure.benign.rows.view())?;
     let start = base.map(|base| FieldStart {
         weights: base.weights.clone(),
         scaling: base.scaling.clone(),
     });
     let settings: &FieldOptions = &options.field;
-    let lots = copies(data.corpus, &rows);
+    let lots = copies(data.corpus, &rows, &exposure.benign.locations);
     let trained = train_field(
         &FieldRows {
             normal: normal.view(),
@@ -168,7 +170,7 @@ pub fn train(
     let held_rows = data.corpus.select(&held);
     let mut scaled = held_rows.clone();
     trained.scaling.apply(&mut scaled);
-    let held_copies = copies(data.corpus, &held);
+    let held_copies = copies(data.corpus, &held, &[]);
     let sigma = residual_sigma(&trained.weights, scaled.view(), &held_copies, SIGMA_FLOOR);
     let plain = FieldDetector {
         weights: trained.weights,
@@ -180,8 +182,15 @@ pub fn train(
         ..plain.clone()
     };
     let (detector, separation) = choose(plain, normalised, &held_rows, &exposure.validation);
+    let spare = exposure.spare;
+    let lookalikes = spare
+        .locations
+        .into_iter()
+        .zip(detector.errors(spare.rows))
+        .collect();
     Ok(FieldOutcome {
         detector,
+        lookalikes,
         exposure_rows: exposure.training.nrows() + exposure.validation.nrows(),
         training_rows: rows.len(),
         trimmed: trained.trimmed.len(),
@@ -233,6 +242,12 @@ fn area_under_curve(normal: &[f32], attacks: &[f32]) -> f64 {
     area / (normal.len() as f64 * attacks.len() as f64).max(1.0)
 }
 
+/// Ordinary rows that are no site's own, and where each stands.
+struct Benign {
+    rows: Array2<f32>,
+    locations: Vec<Location>,
+}
+
 /// Rows that are no site's own.
 struct Exposed {
     /// Attacks to train on.
@@ -240,7 +255,9 @@ struct Exposed {
     /// Attacks to choose the kind of error by.
     validation: Array2<f32>,
     /// Look-alikes of attacks, which are normal rows.
-    benign: Array2<f32>,
+    benign: Benign,
+    /// Look-alikes that calibrate instead of training.
+    spare: Benign,
 }
 
 /// Training and validation rows of attacks, and their look-alikes.
@@ -251,11 +268,16 @@ fn exposure_rows(
     progress: Progress,
 ) -> anyhow::Result<Exposed> {
     let none = || Array2::zeros((0, FIELD_WIDTH));
+    let nobody = || Benign {
+        rows: none(),
+        locations: Vec::new(),
+    };
     let Some(exposure) = data.exposure else {
         return Ok(Exposed {
             training: none(),
             validation: none(),
-            benign: none(),
+            benign: nobody(),
+            spare: nobody(),
         });
     };
     let training = data
@@ -273,41 +295,61 @@ fn exposure_rows(
         .context("cannot make exposure rows")?;
     stage.finish(&format!("{} rows", made.rows.nrows()));
     let validates = |row: usize| row.is_multiple_of(VALIDATION_SHARE);
-    let pick = |validation: bool| -> Vec<usize> {
-        (0..made.rows.nrows())
+    let pick = |rows: usize, validation: bool| -> Vec<usize> {
+        (0..rows)
             .filter(|&row| validates(row) == validation)
             .collect()
     };
-    let select = |rows: Vec<usize>| made.rows.select(Axis(0), &rows);
+    let attacks = |validation| {
+        let chosen = pick(made.rows.nrows(), validation);
+        made.rows.select(Axis(0), &chosen)
+    };
+    let benign = |validation| {
+        let chosen = pick(made.benign.nrows(), validation);
+        let location = |row: &usize| made.benign_locations.get(*row).copied();
+        Benign {
+            rows: made.benign.select(Axis(0), &chosen),
+            locations: chosen.iter().filter_map(location).collect(),
+        }
+    };
     Ok(Exposed {
-        training: select(pick(false)),
-        validation: select(pick(true)),
-        benign: made.benign,
+        training: attacks(false),
+        validation: attacks(true),
+        benign: benign(false),
+        spare: benign(true),
     })
 }
 
+/// Lots of a look-alike: about as many as a row that a handful of requests carry.
+const LOOKALIKE_LOTS: u32 = 3;
+
 /// How often each row is drawn in training: more for what many requests carry, and for locations that have few rows.
-/// A header that every request carries is one row; unless it is learnt well, its error drowns all others.
-fn copies(corpus: &Corpus, rows: &[u32]) -> Vec<u32> {
-    let often = |row: u32| 1 + corpus.seen(row).max(1).ilog2();
-    let location = |row: u32| {
-        corpus
-            .facts
-            .get(row as usize)
-            .map_or(0, |facts| facts.location.index())
-    };
+/// A header that every request carries is one row; unless it is learnt well, its error drowns all others. The rows of
+/// look-alikes, whose locations are given, follow those of the corpus.
+fn copies(corpus: &Corpus, rows: &[u32], lookalikes: &[Location]) -> Vec<u32> {
+    let own = rows.iter().map(|&row| {
+        let facts = corpus.facts.get(row as usize);
+        let often = 1 + corpus.seen(row).max(1).ilog2();
+        (facts.map_or(0, |facts| facts.location.index()), often)
+    });
+    let others = lookalikes
+        .iter()
+        .map(|location| (location.index(), LOOKALIKE_LOTS));
+    let lots: Vec<(usize, u32)> = own.chain(others).collect();
     let mut totals = [0u32; Location::COUNT];
-    for &row in rows {
-        if let Some(total) = totals.get_mut(location(row)) {
-            *total += often(row);
+    for &(location, often) in &lots {
+        if let Some(total) = totals.get_mut(location) {
+            *total += often;
         }
     }
     let least = totals.iter().sum::<u32>() / LEAST_LOCATION;
-    let boost = |row: u32| {
-        let total = totals.get(location(row)).copied().unwrap_or(1).max(1);
+    let boost = |location: usize| {
+        let total = totals.get(location).copied().unwrap_or(1).max(1);
         least.div_ceil(total).clamp(1, MOST_BOOST)
     };
-    rows.iter().map(|&row| often(row) * boost(row)).collect()
+    lots.iter()
+        .map(|&(location, often)| often * boost(location))
+        .collect()
 }
 
 /// At most [`MOST_ROWS`], evenly spread.

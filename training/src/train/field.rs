@@ -50,7 +50,7 @@ impl Default for FieldOptions {
     fn default() -> Self {
         Self {
             hidden: vec![128, 32],
-            epochs: 15,
+            epochs: 20,
             batch: 256,
             rate: 1e-3,
             dropout: 0.15,
