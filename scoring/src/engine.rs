@@ -19,6 +19,7 @@ use crate::bundle::{Bundle, Manifest};
 use crate::calibration::Power;
 use crate::gate::ModelShape;
 use crate::ort::{ExecutionProvider, ProviderStatus, Runtime, Session};
+use crate::reason::attribution::Baseline;
 use crate::reason::{Reason, SecretKeys};
 
 mod assessment;
@@ -60,6 +61,8 @@ pub struct Engine {
     extractor: &'static Extractor,
     slots: Vec<Mutex<Slot>>,
     provider: ProviderStatus,
+    /// What is ordinary, for explanations.
+    baseline: Baseline,
 }
 
 impl Engine {
@@ -126,6 +129,7 @@ impl Engine {
             extractor: Extractor::shared(),
             slots,
             provider,
+            baseline: field.baseline(),
         })
     }
 
@@ -201,7 +205,7 @@ impl Engine {
         })
     }
 
-    /// Explains the score of a request: scores it again and asks the model for the residuals of its most unusual fields.
+    /// Explains the score of a request: scores it again and measures what each part of its most unusual fields is worth.
     ///
     /// # Errors
     /// When a detector fails. The engine stays usable.
@@ -222,15 +226,20 @@ impl Engine {
             fields: indices,
         } = scratch;
         let fields = self.extractor.extract(request, features);
-        let buffers = Buffers {
+        let mut buffers = Buffers {
             rows,
             errors,
             indices,
         };
-        let (top, _) =
-            self.score_fields(&mut slot, &fields, filter, buffers, &mut Timings::default())?;
+        let (top, _) = self.score_fields(
+            &mut slot,
+            &fields,
+            filter,
+            buffers.reborrow(),
+            &mut Timings::default(),
+        )?;
         Ok(Reason {
-            fields: self.explain_fields(&mut slot, &fields, &top, rows, secrets)?,
+            fields: self.explain_fields(&mut slot, &fields, &top, buffers, secrets)?,
             request: self.explain_request(&mut slot, vector)?,
         })
     }
@@ -366,6 +375,16 @@ struct Buffers<'s> {
     rows: &'s mut Array2<f32>,
     errors: &'s mut Vec<f32>,
     indices: &'s mut Vec<usize>,
+}
+
+impl Buffers<'_> {
+    fn reborrow(&mut self) -> Buffers<'_> {
+        Buffers {
+            rows: self.rows,
+            errors: self.errors,
+            indices: self.indices,
+        }
+    }
 }
 
 fn first_rows(rows: &Array2<f32>, count: usize) -> ArrayView2<'_, f32> {

@@ -121,6 +121,27 @@ impl InspectedModel {
         &self.bytes
     }
 
+    /// The values of the constant vector `name`, where the model has one. For explanations, which need what a model
+    /// takes for ordinary; scoring needs no constant by name.
+    #[must_use]
+    pub fn vector(&self, name: &str) -> Option<Vec<f32>> {
+        let graph = ModelProto::decode(self.bytes.as_slice()).ok()?.graph?;
+        let tensor = graph
+            .initializer
+            .into_iter()
+            .find(|tensor| tensor.name == name && tensor.data_type == onnx::FLOAT)?;
+        let Some(raw) = tensor.raw_data else {
+            return Some(tensor.float_data);
+        };
+        let floats = raw.as_chunks::<4>().0;
+        Some(
+            floats
+                .iter()
+                .map(|bytes| f32::from_le_bytes(*bytes))
+                .collect(),
+        )
+    }
+
     /// The shape it was inspected for.
     #[must_use]
     pub fn shape(&self) -> &ModelShape {

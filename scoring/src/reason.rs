@@ -3,28 +3,35 @@
 //! What must not be here: the decision itself, and values of secret fields, of which only length and alphabet leave
 //! this room.
 //!
-//! A reason names the most unusual fields, marks the part of each value that reads like code, lists what contributed to
-//! its reconstruction error in plain words, and says what is usual there and what would have passed.
+//! A reason names the most unusual fields, what in each value raised its score (found by ablation), marks the
+//! part of the value with the most influence, and says what is usual there and what would have passed.
 
 use std::fmt::{self, Write as _};
 
 use serde::Serialize;
-use weir_features::{Extractor, Field, Marks, schema};
+use weir_features::{Evidence, Extractor, Field, Marks, schema};
 
 use crate::budget::Score;
 use crate::bundle::Manifest;
 
+pub(crate) mod attribution;
+mod cause;
+mod evidence;
+mod join;
+mod mark;
+mod names;
 mod secrets;
 mod snippet;
-mod words;
+mod usual;
 
+use attribution::{Baseline, Influence};
+use cause::{Cause, Subject};
 pub use secrets::SecretKeys;
 pub use snippet::Snippet;
-pub(crate) use snippet::marked_part;
 
 /// Fields that a reason explains.
 pub const TOP_FIELDS: usize = 3;
-/// Contributions named for each field.
+/// Contributions named for the request as a whole.
 const TOP_CONTRIBUTIONS: usize = 4;
 /// Smaller shares of an error are not worth a word.
 const SMALLEST_SHARE: f32 = 0.04;
@@ -54,11 +61,13 @@ pub struct FieldReason {
     pub score: Score,
     /// The decoded value, or what may be said of it.
     pub value: Snippet,
-    /// What contributed most to the score: first what can be named in the value, then what is about its shape.
+    /// How rare such a score is, in words.
+    pub rarity: String,
+    /// What raised the score most; empty for an ordinary value.
     pub because: Vec<Contribution>,
-    /// What is usual at this location.
+    /// What is usual at this location; empty for an ordinary value.
     pub usual: String,
-    /// What would have passed.
+    /// What would have passed; empty for an ordinary value.
     pub would_pass: String,
 }
 
@@ -76,7 +85,7 @@ pub struct RequestReason {
 pub struct Contribution {
     /// What was found, in words.
     pub what: String,
-    /// Its share of the reconstruction error.
+    /// Its share of everything that raised the score.
     pub share: f32,
 }
 
@@ -87,7 +96,7 @@ impl fmt::Display for Contribution {
 }
 
 impl Reason {
-    /// The reason as a few lines of text.
+    /// The reason as a few lines of text; one line for an ordinary request.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = String::new();
@@ -96,32 +105,55 @@ impl Reason {
             let _ = write!(text, "{}", field.to_text());
         }
         if let Some(request) = &self.request {
-            let _ = writeln!(text, "the request as a whole: score {}", request.score);
-            let _ = writeln!(text, "  because: {}", join(&request.because));
+            let _ = writeln!(text, "Request as a whole: score {}", request.score);
+            let _ = writeln!(text, "  Because: {}", join(&request.because));
         }
         text
     }
 }
 
 impl FieldReason {
-    /// The reason as a few lines of text.
+    /// The reason as a few lines of text; one line for an ordinary value.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let key = if self.key.is_empty() {
-            String::new()
-        } else {
-            format!(" `{}`", self.key)
-        };
+        let place = self.place();
+        if self.score.value() < NOTABLE {
+            return format!(
+                "Nothing unusual: the highest score of a field is {} ({place})\n",
+                self.score
+            );
+        }
         format!(
-            "{}{key}: {}\n  score {}: {}\n  because: {}\n  usual: {}\n  would pass: {}\n",
-            self.location,
+            "{}: {}\n  Score {}: {}\n  Because: {}\n  Usual here: {}\n  Would pass: {}\n",
+            capitalised(&place),
             self.value,
             self.score,
-            rarity(self.score),
+            self.rarity,
             join(&self.because),
             self.usual,
             self.would_pass,
         )
+    }
+
+    fn place(&self) -> String {
+        let location = match self.location {
+            "json" => "JSON value".to_owned(),
+            "xml" => "XML part".to_owned(),
+            other => other.replace('_', " "),
+        };
+        if self.key.is_empty() {
+            location
+        } else {
+            format!("{location} `{}`", self.key)
+        }
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).collect(),
+        None => String::new(),
     }
 }
 
@@ -136,75 +168,121 @@ fn join(contributions: &[Contribution]) -> String {
         .join("; ")
 }
 
-/// A score as a frequency. Beyond one in a million the sample says nothing but "rare".
-fn rarity(score: Score) -> String {
-    let one_in = score.probability().recip();
-    if one_in < 1.5 {
-        "ordinary".to_owned()
-    } else if one_in > 1e6 {
-        "fewer than one normal request in a million has a value this unusual".to_owned()
-    } else {
-        format!(
-            "about one normal request in {} has a value this unusual",
-            words::rounded(one_in)
-        )
+/// A field on its way to a reason: what the engine measured, and what in the value explains it.
+pub(crate) struct Explanation<'a> {
+    field: Field<'a>,
+    score: Score,
+    secret: bool,
+    shown: std::borrow::Cow<'a, [u8]>,
+    causes: Vec<Cause>,
+    mark: Option<std::ops::Range<usize>>,
+}
+
+impl<'a> Explanation<'a> {
+    /// Names the causes of a field's score and finds the part of its value to mark.
+    pub(crate) fn new(
+        (field, score): (Field<'a>, Score),
+        row: &[f32],
+        influences: &[Influence],
+        context: &Context<'_>,
+    ) -> Self {
+        let secret = context.secrets.is_secret(field.location, field.key);
+        let evidence: Vec<Evidence> = context.extractor.evidence(field.value);
+        let shown = context.secrets.mask_inline(field.value);
+        let causes = cause::causes(
+            influences,
+            &Subject {
+                field,
+                row,
+                baseline: context.baseline,
+                evidence: &evidence,
+                shown: &shown,
+                secret,
+                usual: context.manifest.usual.get(field.location.name()),
+            },
+        );
+        Self {
+            mark: mark::marked_part(field.value, &causes),
+            field,
+            score,
+            secret,
+            shown,
+            causes,
+        }
+    }
+
+    /// The value without the marked part, where something is left of it. It is scored to tell what would have passed.
+    pub(crate) fn without_mark(&self) -> Option<Vec<u8>> {
+        let mark = self.mark.clone().filter(|_| !self.secret)?;
+        let mut value = self.field.value.to_vec();
+        value.drain(mark);
+        value.iter().any(u8::is_ascii_alphanumeric).then_some(value)
+    }
+
+    /// The field as it is, to be scored with another value.
+    pub(crate) fn field(&self) -> Field<'a> {
+        self.field
+    }
+
+    /// The reason, given the score without the marked part.
+    pub(crate) fn reason(self, without_mark: Option<Score>, context: &Context<'_>) -> FieldReason {
+        let manifest = context.manifest;
+        let place = manifest.usual.get(self.field.location.name());
+        let value = if self.secret {
+            Snippet::redacted(self.field.value)
+        } else {
+            Snippet::new(&self.shown, self.mark)
+        };
+        let flag = manifest.budgets.flag.threshold();
+        let scored = usual::Scored {
+            score: self.score,
+            without_mark,
+        };
+        FieldReason {
+            location: self.field.location.name(),
+            key: display_key(&self.field),
+            score: self.score,
+            value,
+            rarity: usual::rarity(self.score, usual::Sample::of(manifest)),
+            usual: usual::usual(place, &self.causes),
+            would_pass: usual::would_pass(scored, flag, place, &self.causes),
+            because: self
+                .causes
+                .iter()
+                .map(|cause| Contribution {
+                    what: cause.what(),
+                    share: round_share(cause.share),
+                })
+                .collect(),
+        }
     }
 }
 
-/// What the engine measured about one field.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Measured<'a> {
-    pub(crate) field: Field<'a>,
-    pub(crate) row: &'a [f32],
-    pub(crate) residuals: &'a [f32],
-    pub(crate) score: Score,
-    /// The score without the marked part of the value, where there is one.
-    pub(crate) without_mark: Option<Score>,
+/// What explanations of one request share.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) extractor: &'a Extractor,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) baseline: &'a Baseline,
+    pub(crate) secrets: &'a SecretKeys,
 }
 
-/// Explains one field.
-pub(crate) fn explain_field(
-    extractor: &Extractor,
-    manifest: &Manifest,
-    secrets: &SecretKeys,
-    measured: &Measured<'_>,
-) -> FieldReason {
-    let field = &measured.field;
-    let secret = secrets.is_secret(field.location, field.key);
-    let evidence = extractor.evidence(field.value);
-    let shown = secrets.mask_inline(field.value);
-    let groups = words::contributions(field, measured.row, measured.residuals);
-    let because: Vec<Contribution> = groups
-        .iter()
-        .filter(|group| group.share >= SMALLEST_SHARE)
-        .take(TOP_CONTRIBUTIONS)
-        .map(|group| Contribution {
-            what: group.describe(field, &shown, &evidence, secret),
-            share: round_share(group.share),
-        })
-        .collect();
-    let usual = manifest.usual.get(field.location.name());
-    let value = if secret {
+/// Of an ordinary field, that it is ordinary.
+pub(crate) fn ordinary(field: &Field<'_>, score: Score, context: &Context<'_>) -> FieldReason {
+    let value = if context.secrets.is_secret(field.location, field.key) {
         Snippet::redacted(field.value)
     } else {
-        Snippet::new(&shown, marked_part(field.value, &evidence))
+        Snippet::new(&context.secrets.mask_inline(field.value), None)
     };
-    let passes = measured
-        .without_mark
-        .filter(|score| *score < manifest.budgets.flag.threshold());
     FieldReason {
         location: field.location.name(),
         key: display_key(field),
-        score: measured.score,
+        score,
         value,
-        usual: words::usual(usual, &groups),
-        would_pass: match passes {
-            Some(score) if !secret => {
-                format!("the same value without the marked part (score {score})")
-            }
-            _ => words::would_pass(field, usual, &groups),
-        },
-        because,
+        rarity: "nothing unusual".to_owned(),
+        because: Vec::new(),
+        usual: String::new(),
+        would_pass: String::new(),
     }
 }
 

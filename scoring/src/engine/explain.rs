@@ -1,84 +1,105 @@
-//! The measurements that a reason needs. Not here: its words.
+//! The measurements that a reason needs. Not here: its words, and the arithmetic of influence.
 
 use ndarray::Array2;
-use weir_features::{Field, Fields, RequestVector};
+use weir_features::{FIELD_WIDTH, Field, Fields, Marks, RequestVector};
 
 use super::top::Top;
-use super::{Engine, ScoreError, Slot, first_rows, single_row};
+use super::{Buffers, Engine, ScoreError, Slot, first_rows, single_row};
 use crate::budget::Score;
-use crate::reason::{self, FieldReason, Measured, NOTABLE, SecretKeys};
+use crate::reason::attribution::Ablation;
+use crate::reason::{self, Context, Explanation, FieldReason, NOTABLE, SecretKeys};
 
 impl Engine {
+    /// Explains the most unusual fields in two runs: one that measures what each part of their rows is worth, one that
+    /// scores their values without the part that is marked.
     pub(super) fn explain_fields(
         &self,
         slot: &mut Slot,
         fields: &Fields<'_>,
         top: &Top,
-        rows: &mut Array2<f32>,
+        buffers: Buffers<'_>,
         secrets: &SecretKeys,
     ) -> Result<Vec<FieldReason>, ScoreError> {
-        let found: Vec<Field<'_>> = top
-            .iter()
-            .filter_map(|best| fields.get(best.field))
-            .collect();
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
-        // Each field twice: as it is, and without the part that will be marked.
-        let without: Vec<Option<Vec<u8>>> =
-            found.iter().map(|field| self.without_mark(field)).collect();
-        let count = found.len();
-        let cut = found.iter().zip(&without).map(|(field, without)| Field {
-            value: without.as_deref().unwrap_or(field.value),
-            ..*field
-        });
-        for (mut row, field) in rows
-            .rows_mut()
-            .into_iter()
-            .zip(found.iter().copied().chain(cut))
-        {
-            if let Some(row) = row.as_slice_mut() {
-                self.extractor.row(&field, row);
-            }
-        }
-        let rows = first_rows(rows, 2 * count);
-        let outputs = slot.field.residuals(rows).map_err(ScoreError::field)?;
-        let calibration = &self.manifest.calibration;
-        let score = |row: usize, field: &Field<'_>| {
-            let error = outputs.errors.get(row).copied().unwrap_or(0.0);
-            calibration
-                .field
-                .score(calibration.locations.scaled(field.location, error))
+        let Buffers { rows, errors, .. } = buffers;
+        let context = Context {
+            extractor: self.extractor,
+            manifest: &self.manifest,
+            baseline: &self.baseline,
+            secrets,
         };
-        let reasons = found
+        let tail = &self.manifest.calibration.field;
+        let found: Vec<(Field<'_>, Score)> = top
             .iter()
-            .zip(&without)
+            .filter_map(|best| Some((fields.get(best.field)?, tail.score(best.value))))
             .enumerate()
-            .map(|(row, (field, without))| {
-                let measured = Measured {
-                    field: *field,
-                    row: rows.row(row).to_slice().unwrap_or_default(),
-                    residuals: outputs.residuals.row(row).to_slice().unwrap_or_default(),
-                    score: score(row, field),
-                    without_mark: without.as_ref().map(|_| score(count + row, field)),
-                };
-                reason::explain_field(self.extractor, &self.manifest, secrets, &measured)
-            });
-        let notable =
-            |(rank, reason): &(usize, FieldReason)| *rank == 0 || reason.score.value() >= NOTABLE;
-        Ok(reasons
-            .enumerate()
-            .filter(notable)
-            .map(|(_, reason)| reason)
-            .collect())
+            .filter(|(rank, (_, score))| *rank == 0 || score.value() >= NOTABLE)
+            .map(|(_, found)| found)
+            .collect();
+        let found = once_each(found);
+        if let Some((field, score)) = found.first()
+            && score.value() < NOTABLE
+        {
+            return Ok(vec![reason::ordinary(field, *score, &context)]);
+        }
+        let originals: Vec<Vec<f32>> = found.iter().map(|(field, _)| self.row(field)).collect();
+        let ablations: Vec<Ablation<'_>> = originals
+            .iter()
+            .map(|row| Ablation::of(row, &self.baseline))
+            .collect();
+        let variants = ablations.iter().flat_map(Ablation::rows);
+        run(slot, rows, errors, variants)?;
+        let mut measured = errors.as_slice();
+        let mut explanations = Vec::with_capacity(found.len());
+        for ((found, row), ablation) in found.into_iter().zip(&originals).zip(&ablations) {
+            let (own, others) = measured
+                .split_at_checked(ablation.len())
+                .unwrap_or_default();
+            measured = others;
+            let influences = ablation.influences(own);
+            explanations.push(Explanation::new(found, row, &influences, &context));
+        }
+        self.tell(slot, rows, errors, explanations, &context)
     }
 
-    /// The value without the part that a reason marks.
-    fn without_mark(&self, field: &Field<'_>) -> Option<Vec<u8>> {
-        let mark = reason::marked_part(field.value, &self.extractor.evidence(field.value))?;
-        let mut value = field.value.to_vec();
-        value.drain(mark);
-        Some(value)
+    fn tell(
+        &self,
+        slot: &mut Slot,
+        rows: &mut Array2<f32>,
+        errors: &mut Vec<f32>,
+        explanations: Vec<Explanation<'_>>,
+        context: &Context<'_>,
+    ) -> Result<Vec<FieldReason>, ScoreError> {
+        let without: Vec<Option<Vec<u8>>> =
+            explanations.iter().map(Explanation::without_mark).collect();
+        let cut = explanations
+            .iter()
+            .zip(&without)
+            .filter_map(|(explanation, value)| {
+                Some(self.row(&Field {
+                    value: value.as_deref()?,
+                    ..explanation.field()
+                }))
+            });
+        run(slot, rows, errors, cut)?;
+        let mut errors = errors.iter();
+        let calibration = &self.manifest.calibration;
+        let reasons = explanations
+            .into_iter()
+            .zip(&without)
+            .map(|(explanation, without)| {
+                let error = without.as_ref().and_then(|_| errors.next());
+                let location = explanation.field().location;
+                let scaled = error.map(|error| calibration.locations.scaled(location, *error));
+                let without = scaled.map(|value| calibration.field.score(value));
+                explanation.reason(without, context)
+            });
+        Ok(reasons.collect())
+    }
+
+    fn row(&self, field: &Field<'_>) -> Vec<f32> {
+        let mut row = vec![0.0; FIELD_WIDTH];
+        self.extractor.row(field, &mut row);
+        row
     }
 
     pub(super) fn explain_request(
@@ -106,4 +127,37 @@ impl Engine {
         let residuals = outputs.residuals.as_slice().unwrap_or_default();
         Ok(Some(reason::explain_request(score, &vector, residuals)))
     }
+}
+
+/// Of the windows of one long value the most unusual one is enough.
+fn once_each(mut found: Vec<(Field<'_>, Score)>) -> Vec<(Field<'_>, Score)> {
+    let mut seen = Vec::new();
+    found.retain(|(field, _)| {
+        let place = (field.location, field.key);
+        let is_window = field.marks.contains(Marks::WINDOW);
+        let again = is_window && seen.contains(&place);
+        seen.push(place);
+        !again
+    });
+    found
+}
+
+/// The errors of `variants`, which are at most a matrix full.
+fn run(
+    slot: &mut Slot,
+    rows: &mut Array2<f32>,
+    errors: &mut Vec<f32>,
+    variants: impl Iterator<Item = Vec<f32>>,
+) -> Result<(), ScoreError> {
+    let mut count = 0;
+    for (mut row, variant) in rows.rows_mut().into_iter().zip(variants) {
+        row.iter_mut()
+            .zip(variant)
+            .for_each(|(to, from)| *to = from);
+        count += 1;
+    }
+    errors.clear();
+    slot.field
+        .errors(first_rows(rows, count), errors)
+        .map_err(ScoreError::field)
 }

@@ -7,6 +7,7 @@ use ndarray::Array2;
 use crate::bundle::{Bundle, GoldenRows};
 use crate::gate::{self, GateError, InspectedModel, ModelShape};
 use crate::ort::{ExecutionProvider, ProviderStatus, Runtime, Session, SessionError};
+use crate::reason::attribution::Baseline;
 
 /// A model of a few megabytes loads in milliseconds.
 const BUILD_LIMIT: Duration = Duration::from_secs(20);
@@ -17,6 +18,10 @@ const PROBE_LIMIT: Duration = Duration::from_secs(10);
 pub const GOLDEN_TOLERANCE: f32 = 1e-3;
 /// Errors below this are compared as if they were this large.
 const GOLDEN_FLOOR: f32 = 1e-3;
+
+/// Constants of an exported field model: the mean of its training rows, and the inverse of their deviation.
+const MEAN: &str = "input.shift";
+const SCALE: &str = "input.scale";
 
 /// Why a bundle cannot become an engine.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +92,18 @@ impl Model {
                 source: Box::new(source),
             }),
         }
+    }
+
+    /// What the model takes for ordinary: the standardisation that `weir-train` exports inside the graph.
+    pub(super) fn baseline(&self) -> Baseline {
+        let mean = self.inspected.vector(MEAN);
+        if mean.is_none() {
+            tracing::debug!(
+                bundle = self.id,
+                "the field model has no `{MEAN}`: explanations compare with zeros"
+            );
+        }
+        Baseline::new(mean, self.inspected.vector(SCALE))
     }
 
     /// A session that computed the golden rows as it should. A GPU that does not is not used.

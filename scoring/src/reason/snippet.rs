@@ -4,7 +4,6 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::Serialize;
-use weir_features::Evidence;
 
 use super::secrets::SecretKeys;
 
@@ -12,8 +11,6 @@ use super::secrets::SecretKeys;
 const CONTEXT: usize = 48;
 /// Bytes of a value shown in all.
 const SHOWN: usize = 160;
-/// Pieces of evidence this close to each other are one part.
-const JOIN: usize = 16;
 
 /// A value on one line: what comes before the marked part, the marked part, what comes after.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -116,111 +113,6 @@ fn is_harmless(character: char) -> bool {
         )
 }
 
-/// The part of a value with the densest evidence: neighbouring pieces joined, together with the quotes and brackets
-/// that open it and the comment that closes it.
-pub(crate) fn marked_part(value: &[u8], evidence: &[Evidence]) -> Option<Range<usize>> {
-    let mut pieces: Vec<Range<usize>> = evidence
-        .iter()
-        .filter(|piece| piece.start < piece.end && piece.end <= value.len())
-        .map(|piece| piece.start..piece.end)
-        .collect();
-    if pieces.is_empty() {
-        return densest_punctuation(value);
-    }
-    pieces.sort_unstable_by_key(|piece| piece.start);
-    let mut best: Option<(usize, Range<usize>)> = None;
-    let mut current: Option<(usize, Range<usize>)> = None;
-    for piece in pieces {
-        current = Some(match current.take() {
-            Some((weight, part)) if piece.start <= part.end + JOIN => {
-                let fresh = piece.end.saturating_sub(part.end.max(piece.start));
-                (weight + fresh, part.start..part.end.max(piece.end))
-            }
-            finished => {
-                best = heavier(best, finished);
-                (piece.len(), piece)
-            }
-        });
-    }
-    heavier(best, current).map(|(_, part)| widen(value, part))
-}
-
-type Part = Option<(usize, Range<usize>)>;
-
-fn heavier(a: Part, b: Part) -> Part {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(if b.0 > a.0 { b } else { a }),
-        (a, b) => a.or(b),
-    }
-}
-
-/// Adds the marks of code that touch a part: what broke out before it, what comments out the rest behind it.
-fn widen(value: &[u8], part: Range<usize>) -> Range<usize> {
-    let touches = |byte: &&u8| byte.is_ascii_punctuation() || **byte == b' ';
-    let before = value
-        .get(..part.start)
-        .unwrap_or_default()
-        .iter()
-        .rev()
-        .take_while(touches)
-        .count();
-    let after = value
-        .get(part.end..)
-        .unwrap_or_default()
-        .iter()
-        .take_while(touches)
-        .count();
-    let (mut start, mut end) = (part.start - before, part.end + after);
-    while start < part.start && value.get(start) == Some(&b' ') {
-        start += 1;
-    }
-    while end > part.end && value.get(end - 1) == Some(&b' ') {
-        end -= 1;
-    }
-    start..end
-}
-
-/// Without evidence, the first run of at least two marks that prose does not have next to each other.
-fn densest_punctuation(value: &[u8]) -> Option<Range<usize>> {
-    let is_mark = |byte: u8| {
-        matches!(
-            byte,
-            b'\''
-                | b'"'
-                | b'`'
-                | b'<'
-                | b'>'
-                | b'('
-                | b')'
-                | b'{'
-                | b'}'
-                | b'['
-                | b']'
-                | b';'
-                | b'|'
-                | b'$'
-                | b'\\'
-                | b'*'
-                | b'='
-        )
-    };
-    let mut best = 0..0;
-    let mut start = None;
-    for (at, byte) in value.iter().copied().chain([b'a']).enumerate() {
-        match (is_mark(byte), start) {
-            (true, None) => start = Some(at),
-            (false, Some(from)) => {
-                if at - from > best.len() {
-                    best = from..at;
-                }
-                start = None;
-            }
-            _ => {}
-        }
-    }
-    (best.len() >= 2).then_some(best)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(
@@ -231,41 +123,15 @@ mod tests {
     )]
 
     use proptest::prelude::*;
-    use weir_features::Family;
 
     use super::*;
 
-    fn piece(start: usize, end: usize) -> Evidence {
-        Evidence {
-            family: Family::Sql,
-            start,
-            end,
-        }
-    }
-
     #[test]
-    fn neighbouring_evidence_is_one_part_with_what_opens_and_closes_it() {
-        let value = b"12' union all select a from b-- ";
-        let part = marked_part(value, &[piece(4, 9), piece(14, 20), piece(23, 27)]).unwrap();
-        assert_eq!(&value[part.clone()], b"' union all select a from");
-        assert_eq!(
-            Snippet::new(value, Some(part)).to_string(),
-            "12»' union all select a from« b-- "
-        );
-    }
-
-    #[test]
-    fn the_heavier_part_is_marked() {
-        let value = b"or                                        <script>alert(1)</script>";
-        let part = marked_part(value, &[piece(0, 2), piece(42, 50)]).unwrap();
-        assert!(value[part].starts_with(b"<script>"));
-    }
-
-    #[test]
-    fn without_evidence_punctuation_is_marked_or_nothing() {
-        assert_eq!(marked_part(b"a'));b", &[]), Some(1..5));
-        assert_eq!(marked_part(b"it's fine", &[]), None);
-        assert_eq!(marked_part(b"", &[]), None);
+    fn a_part_is_marked_in_its_place() {
+        let snippet = Snippet::new(b"12' union select a -- ", Some(2..18));
+        assert_eq!(snippet.to_string(), "12»' union select a« -- ");
+        assert_eq!(Snippet::new(b"lamp", None).to_string(), "lamp");
+        assert_eq!(Snippet::new(b"lamp", Some(2..9)).to_string(), "lamp");
         assert_eq!(Snippet::new(b"", None).to_string(), "(empty)");
     }
 
@@ -277,12 +143,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_value_and_evidence_make_a_bounded_line(
+        fn any_value_and_mark_make_a_bounded_line(
             value in proptest::collection::vec(any::<u8>(), 0..400),
-            pieces in proptest::collection::vec((0usize..420, 0usize..420), 0..8),
+            start in 0usize..420,
+            length in 0usize..420,
         ) {
-            let evidence: Vec<Evidence> = pieces.into_iter().map(|(start, end)| piece(start, end)).collect();
-            let snippet = Snippet::new(&value, marked_part(&value, &evidence));
+            let snippet = Snippet::new(&value, Some(start..start + length));
             prop_assert!(snippet.to_string().len() < 4096);
             prop_assert!(!snippet.to_string().contains(|character: char| character.is_control()));
             prop_assert_eq!(snippet.bytes, value.len());

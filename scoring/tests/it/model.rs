@@ -78,7 +78,7 @@ impl Autoencoder {
         GraphProto {
             name: self.detector.to_owned(),
             node: vec![
-                NodeProto::new("Sub", &[self.input, "mean"], &["centred"]),
+                NodeProto::new("Sub", &[self.input, "input.shift"], &["centred"]),
                 NodeProto::new("Div", &["centred", "deviation"], &["scaled"]),
                 NodeProto::new("Clip", &["scaled", "low", "high"], &["z"]),
                 NodeProto::new("Gemm", &["z", "encoder", "bias"], &["code"]),
@@ -92,7 +92,7 @@ impl Autoencoder {
                     .with(AttributeProto::int("keepdims", 0)),
             ],
             initializer: vec![
-                vector("mean", &self.mean),
+                vector("input.shift", &self.mean),
                 vector("deviation", &self.deviation),
                 TensorProto::f32("low", &[], &[-CLIP]),
                 TensorProto::f32("high", &[], &[CLIP]),

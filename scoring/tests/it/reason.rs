@@ -1,10 +1,11 @@
 //! Explanations, as an operator reads them.
 
 use weir_scoring::engine::{EngineScratch, NoExceptions};
+use weir_scoring::gate::{self, ModelShape};
 use weir_scoring::reason::{Reason, SecretKeys, TOP_FIELDS};
 use weir_scoring::record::OwnedRequest;
 
-use crate::traffic::{ENGINE, request};
+use crate::traffic::{ENGINE, PARTS, request};
 
 fn explain(request: &OwnedRequest) -> Reason {
     let mut scratch = EngineScratch::default();
@@ -38,11 +39,13 @@ fn a_reason_names_place_value_cause_and_way_out() {
         field
             .because
             .iter()
-            .any(|cause| cause.what.starts_with("SQL: `union select`")),
+            .any(|cause| cause.what.starts_with("SQL: `union select`, `from`")),
         "{field:?}"
     );
     assert!(
-        field.usual.contains("1 to 11 bytes") && field.usual.contains("SQL in 0.2%"),
+        field
+            .usual
+            .contains("1 to 11 bytes, half of them at most 5; 0.2% contain SQL terms"),
         "{}",
         field.usual
     );
@@ -51,11 +54,11 @@ fn a_reason_names_place_value_cause_and_way_out() {
     assert!(reason.fields.is_sorted_by(|a, b| a.score >= b.score));
     let text = reason.to_text();
     for part in [
-        "query_value `q`: lamp»",
-        "score ",
-        "because: ",
-        "usual: ",
-        "would pass: ",
+        "Query value `q`: lamp»",
+        "Score ",
+        "Because: ",
+        "Usual here: mostly plain text; ",
+        "Would pass: ",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
@@ -75,6 +78,78 @@ fn removing_the_marked_part_is_tried_and_told() {
             .starts_with("the same value without the marked part (score "),
         "{reason:?}"
     );
+}
+
+#[test]
+fn the_planted_family_has_the_most_influence() {
+    for (target, cause) in [
+        (
+            "/?q=x%20%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+            "path traversal: `",
+        ),
+        (
+            "/?q=lamp%0d%0aSet-Cookie:%20a=b",
+            "a line break followed by a header line: `set-cookie:`",
+        ),
+    ] {
+        let reason = explain(&request(target));
+        let because = &reason.fields[0].because;
+        assert!(
+            because
+                .iter()
+                .any(|found| found.what.starts_with(cause) && found.share > 0.1),
+            "{reason:#?}"
+        );
+        let total: f32 = because.iter().map(|found| found.share).sum();
+        assert!(because.len() <= 5 && total <= 1.01, "{because:?}");
+        assert!(
+            because.is_sorted_by(|a, b| a.share >= b.share),
+            "{because:?}"
+        );
+    }
+}
+
+#[test]
+fn an_ordinary_request_is_one_line() {
+    let reason = explain(&request("/search?q=green+desk&page=4"));
+    assert_eq!(reason.fields.len(), 1);
+    assert!(reason.fields[0].because.is_empty());
+    let text = reason.to_text();
+    let line = text.lines().next().unwrap();
+    assert!(
+        line.starts_with("Nothing unusual: the highest score of a field is 0."),
+        "{text}"
+    );
+    let json = serde_json::to_value(&reason.fields[0]).unwrap();
+    for name in [
+        "location",
+        "key",
+        "score",
+        "value",
+        "because",
+        "usual",
+        "would_pass",
+    ] {
+        assert!(json.get(name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn the_windows_of_a_long_value_are_explained_once() {
+    let reason = explain(&request(&format!("/?q={}", "A(".repeat(4000))));
+    let places = reason
+        .fields
+        .iter()
+        .filter(|field| field.key.starts_with('q'));
+    assert_eq!(places.count(), 1, "{reason:#?}");
+}
+
+#[test]
+fn the_baseline_is_read_from_the_model() {
+    let shape = ModelShape::field(&PARTS.field.fingerprint);
+    let model = gate::inspect(&PARTS.field.bytes(), &shape).unwrap();
+    assert_eq!(model.vector("input.shift").unwrap().len(), shape.width);
+    assert_eq!(model.vector("input.scale"), None);
 }
 
 #[test]

@@ -1,0 +1,405 @@
+//! How much each part of a row contributes to its error. Not here: words, ONNX Runtime.
+//!
+//! An autoencoder that was trained to tell hostile from normal spreads the error of a hostile row over all columns, so
+//! residuals say nothing about causes. What does is ablation: a group of columns is set to what is ordinary, and the
+//! error is computed again. Groups act together, so what one is worth depends on which others are there; the Shapley
+//! value (Shapley, "A value for n-person games", 1953; for predictions Štrumbelj and Kononenko, "Explaining prediction
+//! models and individual predictions with feature contributions", 2014) averages over all orders. Here it is estimated
+//! from its two extremes, an antithetic pair: what the group takes away when it leaves the whole row, and what it adds
+//! when it comes first.
+
+use std::sync::LazyLock;
+
+use weir_features::schema::{Group, feature_group, feature_name};
+use weir_features::{FIELD_WIDTH, Family};
+
+use super::TOP_FIELDS;
+
+/// Groups of a row that are measured; two rows each, and two rows for the whole, of the rows of one run.
+const MOST_GROUPS: usize = (crate::engine::CHUNK_ROWS / TOP_FIELDS - 2) / 2;
+/// Errors are compared in logarithms; below this they are all as good as nothing.
+const SMALLEST_ERROR: f32 = 1e-9;
+
+/// What is ordinary: the mean of the training rows, and by what their columns are scaled.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Baseline {
+    mean: Vec<f32>,
+    inverse: Vec<f32>,
+}
+
+impl Baseline {
+    /// The standardisation of a model; zeros and ones where it has none of the expected width.
+    pub(crate) fn new(mean: Option<Vec<f32>>, inverse: Option<Vec<f32>>) -> Self {
+        let fits = |values: &Vec<f32>| values.len() == FIELD_WIDTH;
+        Self {
+            mean: mean.filter(fits).unwrap_or_else(|| vec![0.0; FIELD_WIDTH]),
+            inverse: inverse
+                .filter(fits)
+                .unwrap_or_else(|| vec![1.0; FIELD_WIDTH]),
+        }
+    }
+
+    /// How far a row's column is from ordinary, in deviations.
+    pub(super) fn deviation(&self, row: &[f32], column: usize) -> f32 {
+        let at = |values: &[f32]| values.get(column).copied().unwrap_or_default();
+        (at(row) - at(&self.mean)) * at(&self.inverse)
+    }
+
+    /// An ordinary row at the same location.
+    fn row_like(&self, row: &[f32]) -> Vec<f32> {
+        let mut ordinary = self.mean.clone();
+        for (column, (to, from)) in ordinary.iter_mut().zip(row).enumerate() {
+            if KINDS.get(column).is_none_or(Option::is_none) {
+                *to = *from;
+            }
+        }
+        ordinary
+    }
+}
+
+/// A way to break out of the place where a value stands: one column each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Breakout {
+    SingleQuote,
+    DoubleQuote,
+    Backtick,
+    ClosingBracket,
+    OpeningBracket,
+    Tags,
+    Calls,
+    Tautology,
+    CommentAfterQuote,
+    CommentAtEnd,
+    Beginning,
+    /// A column that this room has no words for yet.
+    Other,
+}
+
+/// A group of columns that an operator would call one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Lexicon(Family),
+    Structure(Breakout),
+    /// One mark; both halves of a line break are `\n`.
+    Punctuation(char),
+    /// Layers of encoding, and those that only serve to hide.
+    Encoding,
+    Length,
+    /// Letters, digits, blanks, entropy, prose, runs.
+    MakeUp,
+    /// Where the value was found: in a long one, beyond a limit, inside another.
+    Origin,
+    /// The order of letters, digits and punctuation.
+    Skeleton,
+}
+
+impl Kind {
+    fn of(column: usize) -> Option<Self> {
+        Some(match feature_group(column)? {
+            // That a value stands where it stands explains nothing: it is the frame of the comparison.
+            Group::Location(_) => return None,
+            Group::Lexicon(family) => Self::Lexicon(family),
+            Group::Punctuation('\r') => Self::Punctuation('\n'),
+            Group::Punctuation(mark) => Self::Punctuation(mark),
+            Group::Structure => Self::Structure(breakout(feature_name(column))),
+            Group::Skeleton => Self::Skeleton,
+            Group::Statistic => match feature_name(column) {
+                "length" => Self::Length,
+                "decode layers" | "obfuscated encodings" | "encoded too often" => Self::Encoding,
+                "part of a long value"
+                | "beyond a parsing limit"
+                | "binary"
+                | "nested in another value" => Self::Origin,
+                _ => Self::MakeUp,
+            },
+        })
+    }
+}
+
+fn breakout(name: &str) -> Breakout {
+    match name {
+        "unbalanced single quote" => Breakout::SingleQuote,
+        "unbalanced double quote" => Breakout::DoubleQuote,
+        "unbalanced backtick" => Breakout::Backtick,
+        "closing bracket without opening" => Breakout::ClosingBracket,
+        "opening bracket without closing" => Breakout::OpeningBracket,
+        "tags" => Breakout::Tags,
+        "function calls" => Breakout::Calls,
+        "tautologies" => Breakout::Tautology,
+        "comment after a quote" => Breakout::CommentAfterQuote,
+        "comment at the end" => Breakout::CommentAtEnd,
+        "breaks out at the beginning" => Breakout::Beginning,
+        _ => Breakout::Other,
+    }
+}
+
+static KINDS: LazyLock<Vec<Option<Kind>>> =
+    LazyLock::new(|| (0..FIELD_WIDTH).map(Kind::of).collect());
+
+/// The columns of `kind`.
+pub(super) fn columns(kind: Kind) -> impl Iterator<Item = usize> {
+    KINDS
+        .iter()
+        .enumerate()
+        .filter(move |(_, found)| **found == Some(kind))
+        .map(|(column, _)| column)
+}
+
+/// What a group is worth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Influence {
+    pub(crate) kind: Kind,
+    /// Part of all influences that raise the error; 0 for one that lowers it.
+    pub(crate) share: f32,
+}
+
+/// The rows that measure the groups of one row: the row itself, an ordinary one, and for each group the row without it
+/// and an ordinary row with it.
+#[derive(Debug)]
+pub(crate) struct Ablation<'r> {
+    row: &'r [f32],
+    ordinary: Vec<f32>,
+    kinds: Vec<Kind>,
+}
+
+impl<'r> Ablation<'r> {
+    pub(crate) fn of(row: &'r [f32], baseline: &Baseline) -> Self {
+        let mut kinds: Vec<Kind> = KINDS
+            .iter()
+            .zip(row)
+            // What a value does not have cannot be why: words, marks and structure count where there are some.
+            .filter(|(kind, value)| {
+                **value > 0.0 || matches!(kind, Some(Kind::Length | Kind::MakeUp))
+            })
+            .filter_map(|(kind, _)| *kind)
+            .collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        // Only the many punctuation marks can be too many; the common ones are the least of a reason.
+        while kinds.len() > MOST_GROUPS {
+            let weight = |kind: &Kind| {
+                columns(*kind)
+                    .map(|column| baseline.deviation(row, column).abs())
+                    .fold(0.0, f32::max)
+            };
+            let weakest = kinds
+                .iter()
+                .enumerate()
+                .filter(|(_, kind)| matches!(kind, Kind::Punctuation(_)))
+                .min_by(|(_, a), (_, b)| weight(a).total_cmp(&weight(b)))
+                .map_or(0, |(index, _)| index);
+            kinds.remove(weakest);
+        }
+        Self {
+            row,
+            ordinary: baseline.row_like(row),
+            kinds,
+        }
+    }
+
+    /// How many rows [`rows`](Self::rows) gives.
+    pub(crate) fn len(&self) -> usize {
+        2 + 2 * self.kinds.len()
+    }
+
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Vec<f32>> + '_ {
+        let ablated = self.kinds.iter().flat_map(|kind| {
+            [
+                exchange(self.row, &self.ordinary, *kind),
+                exchange(&self.ordinary, self.row, *kind),
+            ]
+        });
+        [self.row.to_vec(), self.ordinary.clone()]
+            .into_iter()
+            .chain(ablated)
+    }
+
+    /// The influences of the groups from the errors of [`rows`](Self::rows), the largest first.
+    pub(crate) fn influences(&self, errors: &[f32]) -> Vec<Influence> {
+        let mut logs = errors.iter().map(|error| error.max(SMALLEST_ERROR).ln());
+        let (Some(whole), Some(ordinary)) = (logs.next(), logs.next()) else {
+            return Vec::new();
+        };
+        let mut influences: Vec<Influence> = self
+            .kinds
+            .iter()
+            .map_while(|kind| {
+                let (without, only) = (logs.next()?, logs.next()?);
+                let influence = ((whole - without) + (only - ordinary)) / 2.0;
+                Some(Influence {
+                    kind: *kind,
+                    share: influence.max(0.0),
+                })
+            })
+            .collect();
+        let total: f32 = influences.iter().map(|influence| influence.share).sum();
+        for influence in &mut influences {
+            influence.share /= total.max(f32::MIN_POSITIVE);
+        }
+        influences.sort_by(|a, b| b.share.total_cmp(&a.share));
+        influences
+    }
+}
+
+/// `row` with the columns of `kind` from `other`.
+fn exchange(row: &[f32], other: &[f32], kind: Kind) -> Vec<f32> {
+    let mut row = row.to_vec();
+    for column in columns(kind) {
+        if let (Some(to), Some(from)) = (row.get_mut(column), other.get(column)) {
+            *to = *from;
+        }
+    }
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )]
+
+    use weir_features::{Extractor, Field, Location, Marks};
+
+    use super::*;
+
+    fn row(value: &[u8]) -> Vec<f32> {
+        let mut row = vec![0.0; FIELD_WIDTH];
+        let field = Field {
+            location: Location::QueryValue,
+            key: b"q",
+            value,
+            layers: 0,
+            obfuscations: 0,
+            marks: Marks::default(),
+        };
+        Extractor::shared().row(&field, &mut row);
+        row
+    }
+
+    fn ordinary() -> Baseline {
+        Baseline::new(Some(row(b"green lamp 12")), None)
+    }
+
+    fn share(influences: &[Influence], kind: Kind) -> f32 {
+        influences
+            .iter()
+            .find(|influence| influence.kind == kind)
+            .map_or(0.0, |influence| influence.share)
+    }
+
+    #[test]
+    fn the_group_that_raises_the_error_has_all_the_influence() {
+        let row = row(b"1' UNION SELECT a FROM b--");
+        let baseline = ordinary();
+        let ablation = Ablation::of(&row, &baseline);
+        let sql: Vec<usize> = columns(Kind::Lexicon(Family::Sql)).collect();
+        let rows: Vec<Vec<f32>> = ablation.rows().collect();
+        assert_eq!(rows.len(), ablation.len());
+        // A model that looks at SQL and nothing else.
+        let errors: Vec<f32> = rows
+            .iter()
+            .map(|row| 0.1 + sql.iter().map(|column| row[*column]).sum::<f32>())
+            .collect();
+        let influences = ablation.influences(&errors);
+        assert_eq!(influences[0].kind, Kind::Lexicon(Family::Sql));
+        assert!((influences[0].share - 1.0).abs() < 1e-6);
+        assert!(
+            influences[1..]
+                .iter()
+                .all(|influence| influence.share < 1e-6)
+        );
+    }
+
+    #[test]
+    fn groups_that_multiply_the_error_share_it_by_their_logarithms() {
+        let row = row(b"1' UNION SELECT a FROM b--");
+        let (words, quote) = (
+            Kind::Lexicon(Family::Sql),
+            Kind::Structure(Breakout::SingleQuote),
+        );
+        let baseline = ordinary();
+        let ablation = Ablation::of(&row, &baseline);
+        let has = |row: &[f32], kind| columns(kind).any(|column| row[column] > 0.0);
+        let errors: Vec<f32> = ablation
+            .rows()
+            .map(|row| {
+                let factor = |kind, factor| if has(&row, kind) { factor } else { 1.0 };
+                factor(words, 8.0) * factor(quote, 2.0)
+            })
+            .collect();
+        let influences = ablation.influences(&errors);
+        assert!((share(&influences, words) - 0.75).abs() < 1e-5);
+        assert!((share(&influences, quote) - 0.25).abs() < 1e-5);
+    }
+
+    #[test]
+    fn either_of_two_causes_gets_half_although_the_other_alone_would_do() {
+        let row = row(b"1' UNION SELECT a FROM b--");
+        let kinds = [
+            Kind::Lexicon(Family::Sql),
+            Kind::Structure(Breakout::SingleQuote),
+        ];
+        let baseline = ordinary();
+        let ablation = Ablation::of(&row, &baseline);
+        let errors: Vec<f32> = ablation
+            .rows()
+            .map(|row| {
+                let any = kinds
+                    .iter()
+                    .any(|kind| columns(*kind).any(|column| row[column] > 0.0));
+                if any { 10.0 } else { 1.0 }
+            })
+            .collect();
+        // Taking one away changes nothing; only the second half of the pair sees them.
+        let influences = ablation.influences(&errors);
+        assert!(
+            kinds
+                .iter()
+                .all(|kind| (share(&influences, *kind) - 0.5).abs() < 1e-5)
+        );
+    }
+
+    #[test]
+    fn what_a_value_does_not_have_is_not_measured_and_location_never_changes() {
+        let row = row(b"lamp");
+        let mut mean = vec![0.5; FIELD_WIDTH];
+        mean[Location::Header.index()] = 1.0;
+        let baseline = Baseline::new(Some(mean), None);
+        let ablation = Ablation::of(&row, &baseline);
+        assert_eq!(ablation.kinds, [Kind::Length, Kind::MakeUp, Kind::Skeleton]);
+        for variant in ablation.rows() {
+            for location in Location::ALL {
+                let expected = f32::from(u8::from(location == Location::QueryValue));
+                assert_eq!(variant[location.index()], expected);
+            }
+        }
+    }
+
+    #[test]
+    fn three_rows_with_everything_fit_one_run() {
+        let everything = vec![1.0; FIELD_WIDTH];
+        let baseline = Baseline::new(None, None);
+        let ablation = Ablation::of(&everything, &baseline);
+        assert!(TOP_FIELDS * ablation.len() <= crate::engine::CHUNK_ROWS);
+        let lexicon = |kind: &&Kind| matches!(kind, Kind::Lexicon(_));
+        assert_eq!(ablation.kinds.iter().filter(lexicon).count(), Family::COUNT);
+    }
+
+    #[test]
+    fn too_few_errors_or_a_flat_model_explain_nothing() {
+        let row = row(b"1' OR 1=1");
+        let baseline = ordinary();
+        let ablation = Ablation::of(&row, &baseline);
+        assert!(ablation.influences(&[]).is_empty());
+        let flat = vec![0.3; ablation.len()];
+        assert!(
+            ablation
+                .influences(&flat)
+                .iter()
+                .all(|influence| influence.share == 0.0)
+        );
+    }
+}
