@@ -1157,8 +1157,6 @@ helo
 ¶quit
 quit
 ¶.~
-v100~
-v101~
 capability
 fetch 1
 imap
@@ -1228,11 +1226,6 @@ requestbin
 webhook.site
 ngrok
 pipedream
-canarytokens
-evil.com
-attacker.com
-attacker
-evil
 gopher://~
 dict://~
 ftp://~
