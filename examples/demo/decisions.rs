@@ -55,8 +55,16 @@ pub(crate) fn in_words(what: &str, record: &Value) -> String {
             lines.push(wrapped("where", &place));
             lines.push(wrapped("value", &value(field)));
             lines.push(wrapped("because", &because(field)));
-            lines.push(wrapped("usual", text(field, "/usual")));
-            lines.push(wrapped("would pass", text(field, "/would_pass")));
+            for (name, pointer) in [
+                ("rarity", "/rarity"),
+                ("usual", "/usual"),
+                ("would pass", "/would_pass"),
+            ] {
+                let told = text(field, pointer);
+                if !told.is_empty() {
+                    lines.push(wrapped(name, told));
+                }
+            }
         }
         None => lines.push("    (the record holds no reason)".to_owned()),
     }

@@ -284,7 +284,8 @@ pub struct Limits {
     pub headers: usize,
     /// Concurrent HTTP/2 streams on one connection.
     pub http2_streams: u32,
-    /// Body bytes held for inspection by all requests together; beyond it a body is inspected as a shorter prefix.
+    /// Body bytes held for inspection by all requests together; beyond it `enforce` waits and then answers 503, and
+    /// `shadow` inspects the prefix that it holds.
     pub inspect_memory: Bytes,
     /// Clients with sliding windows, and clients per rate limit.
     pub clients: usize,
