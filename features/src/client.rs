@@ -39,7 +39,7 @@ pub struct ClientWindows {
 }
 
 impl ClientWindows {
-    /// Windows for at most `max_clients` clients, about 1.3 KiB each.
+    /// Windows for at most `max_clients` clients, about 1.7 KiB each.
     #[must_use]
     pub fn new(max_clients: usize) -> Self {
         Self {

@@ -312,7 +312,7 @@ fn limits(item: Option<&Item<'_>>) -> Limits {
             Bytes::mib(1)..=Bytes::mib(65_536),
             Bytes::mib(32),
         ),
-        clients: count("clients", 100..=10_000_000, 50_000),
+        clients: count("clients", 100..=10_000_000, 20_000),
     }
 }
 
