@@ -145,6 +145,8 @@ fn accept(proxy: &Arc<Proxy>, index: usize, stream: TcpStream, peer: SocketAddr,
         };
         let settings = Settings::new(&snapshot, listener.http2);
         if listener.tls.is_none() {
+            // Requests pin their own: a connection that stays must not keep an old model in memory.
+            drop(snapshot);
             return connection(&proxy, stream, peer, Scheme::Http, &settings, drain).await;
         }
         let Some(Some(tls)) = snapshot.tls.get(index).cloned() else {

@@ -3,11 +3,13 @@
 //! Not here: dropping the row (the scorer asks through `FieldFilter`). An exception never skips a request, only the
 //! fields it names, so that an excepted parameter opens nothing else.
 
+use std::borrow::Cow;
+
 use weir_features::Location;
 use weir_scoring::engine::FieldFilter;
 
 use crate::config::Exception;
-use crate::runtime::path::{Case, glob, normal_path, under};
+use crate::runtime::path::{Case, glob, normal_path, strict_readings, under};
 
 /// The exceptions of one route.
 #[derive(Debug, Clone, Default)]
@@ -19,19 +21,33 @@ impl Exceptions {
         Self(exceptions)
     }
 
-    /// Those that apply to a path as received. Compared in normal form: another spelling of a path is the same path,
-    /// and `/excepted/../admin` is not excepted.
+    /// Those that apply to a path as received, in every reading of it: another spelling of a path is the same path,
+    /// but `/excepted/../admin` is not excepted, nor is `/admin/..;/excepted`.
     pub fn for_path(&self, path: &[u8]) -> Applicable<'_> {
         if self.0.is_empty() {
             return Applicable(Vec::new());
         }
-        let path = normal_path(path);
-        let applies = |exception: &&Exception| match &exception.path {
-            None => true,
-            Some(pattern) if pattern.contains('*') => glob(pattern.as_bytes(), &path, Case::Exact),
-            Some(prefix) => under(&path, prefix.as_bytes()),
+        let normal = normal_path(path);
+        let strict = match &normal {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(_) => Some(strict_readings(path)),
+        };
+        let applies = |exception: &&Exception| {
+            covers(exception, &normal)
+                && strict
+                    .iter()
+                    .flatten()
+                    .all(|reading| covers(exception, reading))
         };
         Applicable(self.0.iter().filter(applies).collect())
+    }
+}
+
+fn covers(exception: &Exception, path: &[u8]) -> bool {
+    match &exception.path {
+        None => true,
+        Some(pattern) if pattern.contains('*') => glob(pattern.as_bytes(), path, Case::Exact),
+        Some(prefix) => under(path, prefix.as_bytes()),
     }
 }
 
@@ -80,6 +96,8 @@ mod tests {
             "/",
             "/search/../admin",
             "/search/%2e%2e/admin",
+            "/admin/..;/search",
+            "/admin/..%2fsearch",
         ] {
             let there = exceptions.for_path(elsewhere.as_bytes());
             assert!(!there.excepted(Location::QueryValue, b"q"), "{elsewhere}");

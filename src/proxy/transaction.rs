@@ -138,6 +138,10 @@ impl Transaction {
                 .capture
                 .offer(draft, self.status, self.response_bytes);
         }
+        if self.decision.is_none() {
+            // The client left before there was one: that is recorded like everything else.
+            self.refuse(Cause::Refused);
+        }
         let Some(route) = &self.route else { return };
         let Some(decision) = &self.decision else {
             return;

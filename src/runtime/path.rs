@@ -11,7 +11,7 @@ pub fn normal_path(path: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(path);
     }
     let mut out: Vec<u8> = Vec::with_capacity(path.len() + 1);
-    let decoded = percent_decode(path);
+    let decoded = decode(path, |_| true);
     let trailing = decoded
         .last()
         .is_some_and(|byte| matches!(byte, b'/' | b'\\'));
@@ -38,13 +38,54 @@ pub fn normal_path(path: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
+/// Two readings by stricter origins of a path that is not in normal form: one that leaves dot segments alone and one
+/// that resolves them. Neither takes `\`, `%2F` or `..;` for more than it is, so `/admin/..;/static`, which is
+/// `/static` in normal form, stays below `/admin`: what loosens inspection must hold in every reading.
+pub fn strict_readings(path: &[u8]) -> [Vec<u8>; 2] {
+    let literal = literal(path);
+    let resolved = resolve_dots(&literal);
+    [literal, resolved]
+}
+
+/// Decodes escapes that mean the same to everybody (RFC 3986, 6.2.2.2) and drops `;parameters` of names.
+fn literal(path: &[u8]) -> Vec<u8> {
+    let decoded = decode(path, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+    });
+    let segments: Vec<&[u8]> = decoded
+        .split(|&byte| byte == b'/')
+        .map(|segment| {
+            let name = segment.split(|&byte| byte == b';').next();
+            name.filter(|name| !matches!(*name, b"." | b".."))
+                .unwrap_or(segment)
+        })
+        .collect();
+    segments.join(&b'/')
+}
+
+/// RFC 3986, 5.2.4: empty segments stay.
+fn resolve_dots(path: &[u8]) -> Vec<u8> {
+    let mut out: Vec<&[u8]> = Vec::new();
+    for segment in path.split(|&byte| byte == b'/').skip(1) {
+        match segment {
+            b"." => {}
+            b".." => drop(out.pop()),
+            name => out.push(name),
+        }
+    }
+    let mut path = b"/".to_vec();
+    path.extend(out.join(&b'/'));
+    path
+}
+
 fn is_normal(path: &[u8]) -> bool {
     path.first() == Some(&b'/')
         && !path.iter().any(|byte| matches!(byte, b'%' | b'\\' | b';'))
         && !path.windows(2).any(|pair| pair == b"//" || pair == b"/.")
 }
 
-fn percent_decode(path: &[u8]) -> Vec<u8> {
+/// Decodes the escapes of bytes that are `wanted`.
+fn decode(path: &[u8], wanted: fn(u8) -> bool) -> Vec<u8> {
     let hex = |byte: u8| {
         char::from(byte)
             .to_digit(16)
@@ -57,6 +98,7 @@ fn percent_decode(path: &[u8]) -> Vec<u8> {
         if byte == b'%'
             && let [high, low, after @ ..] = tail
             && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+            && wanted(high << 4 | low)
         {
             out.push(high << 4 | low);
             rest = after;
@@ -143,6 +185,25 @@ mod tests {
         assert_eq!(&*normal_path(b"/a/%2e%2e/"), b"/");
         assert_eq!(&*normal_path(b"/a%zz%4"), b"/a%zz%4");
         assert!(matches!(normal_path(b"/plain/path.html"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn strict_readings_take_nothing_for_more_than_it_is() {
+        for (path, literal, resolved) in [
+            ("/%61dmin;v=1/x", "/admin/x", "/admin/x"),
+            ("/a/%2e%2E/b/./c", "/a/../b/./c", "/b/c"),
+            ("/a/..;/b", "/a/..;/b", "/a/..;/b"),
+            ("/a/..%2fb\\c", "/a/..%2fb\\c", "/a/..%2fb\\c"),
+            ("//a/../../b", "//a/../../b", "/b"),
+            ("", "", "/"),
+        ] {
+            let readings = strict_readings(path.as_bytes());
+            assert_eq!(
+                readings,
+                [literal.as_bytes(), resolved.as_bytes()],
+                "{path}"
+            );
+        }
     }
 
     #[test]

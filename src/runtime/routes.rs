@@ -2,14 +2,15 @@
 //!
 //! Not here: what a route does with a request (`detect`, `proxy`).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use weir_scoring::budget::Budgets;
 
-use crate::config::{self, HostPattern};
+use crate::config::{self, HostPattern, Mode};
 use crate::detect::Exceptions;
 use crate::runtime::limiter::Limiter;
-use crate::runtime::path::{normal_path, under};
+use crate::runtime::path::{normal_path, strict_readings, under};
 use crate::telemetry::RouteMetrics;
 
 /// A route as requests use it: its policy and what the runtime adds.
@@ -51,10 +52,25 @@ impl Routes {
 
     /// The first route that matches; see [`Snapshot::route`](super::Snapshot::route).
     pub fn lookup(&self, host: &[u8], path: &[u8]) -> Option<&Arc<Route>> {
-        let path = normal_path(path);
+        let normal = normal_path(path);
         let host = host.strip_suffix(b".").unwrap_or(host);
+        let mut found = self.find(host, &normal)?;
+        if let Cow::Owned(_) = normal {
+            // Nobody talks a request out of inspection by a spelling that its origin reads differently.
+            for reading in strict_readings(path) {
+                if let Some(other) = self.find(host, &reading)
+                    && strictness(other.policy.mode) > strictness(found.policy.mode)
+                {
+                    found = other;
+                }
+            }
+        }
+        Some(found)
+    }
+
+    fn find(&self, host: &[u8], path: &[u8]) -> Option<&Arc<Route>> {
         self.0.iter().find(|route| {
-            host_matches(&route.policy.host, host) && under(&path, route.policy.path.as_bytes())
+            host_matches(&route.policy.host, host) && under(path, route.policy.path.as_bytes())
         })
     }
 
@@ -66,6 +82,14 @@ impl Routes {
     /// In lookup order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.0.iter()
+    }
+}
+
+const fn strictness(mode: Mode) -> u8 {
+    match mode {
+        Mode::Off => 0,
+        Mode::Shadow => 1,
+        Mode::Enforce => 2,
     }
 }
 
@@ -122,6 +146,30 @@ mod tests {
             ("shop.example.org", "/other", "sub"),
         ] {
             assert_eq!(found(host, path), id, "{host}{path}");
+        }
+    }
+
+    #[test]
+    fn no_spelling_talks_its_way_into_a_route_that_inspects_less() {
+        let yaml = "listen: [{address: '127.0.0.1:0'}]\nmodel: {required: false}\n\
+             upstreams: [{name: app, address: 'h:1'}]\nroutes:\n\
+             - {id: all, upstream: app, mode: enforce}\n- {id: off, path: /off, upstream: app, mode: off}";
+        let snapshot = snapshot(config(yaml), None);
+        for (path, id) in [
+            ("/off/x", "off"),
+            ("/%6fff/x", "off"),
+            ("/off/./x/../y;v=1", "off"),
+            ("/off/../x", "all"),
+            ("/off/..;/x", "all"),
+            // Below /off for the most lenient origin only; a stricter one serves /x, or takes `off` for a host.
+            ("/x/..;/off", "all"),
+            ("/x/..%2foff", "all"),
+            ("/x/..\\off", "all"),
+            ("/x/../off", "all"),
+            ("//off/x", "all"),
+        ] {
+            let route = snapshot.route(b"h", path.as_bytes()).unwrap();
+            assert_eq!(route.policy.id.as_str(), id, "{path}");
         }
     }
 }
