@@ -136,6 +136,7 @@ impl Capture {
         let config = snapshot.config.capture.as_ref()?;
         // A cut body must not pass for a whole one: the trainer would learn that bodies end there.
         if !passed(decision)
+            || is_sealed(request)
             || request.body_truncated
             || request.body.len() > config.body.as_usize()
         {
@@ -205,6 +206,16 @@ fn passed(decision: &Decision) -> bool {
         decision.outcome(),
         Outcome::Pass | Outcome::Off | Outcome::FailedOpen
     )
+}
+
+/// Whether the body is compressed: the secrets in it cannot be replaced, so it must not reach a disk.
+fn is_sealed(request: &RequestView<'_>) -> bool {
+    let mut encodings = request
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"content-encoding"));
+    !request.body.is_empty()
+        && encodings.any(|(_, value)| !value.trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 enum Message {

@@ -44,18 +44,71 @@ impl Replacement<'_> {
 /// Forms nested in values are followed this deep.
 const NESTING: usize = 2;
 
-/// Redacts the query (and a fragment) of a target in origin or absolute form, and the password of an authority.
+/// Redacts the query (and a fragment) of a target in origin or absolute form, the parameters of its path (`;name=value`)
+/// and the password of an authority.
 pub fn target<'a>(target: &'a [u8], secrets: &SecretKeys, with: Replacement<'_>) -> Cow<'a, [u8]> {
-    let Some(at) = target.iter().position(|&byte| matches!(byte, b'?' | b'#')) else {
+    let is_mark = |byte: &u8| matches!(byte, b'?' | b'#');
+    let end = target.iter().position(is_mark).unwrap_or(target.len());
+    let (before, rest) = target.split_at(end);
+    if rest.is_empty() && !before.iter().any(|byte| matches!(byte, b';' | b'@')) {
         return Cow::Borrowed(target);
-    };
-    let (path, rest) = target.split_at(at);
+    }
     let mut out = Vec::with_capacity(target.len());
-    out.extend_from_slice(path);
-    let (mark, query) = rest.split_at(1);
-    out.extend_from_slice(mark);
-    pairs(query, secrets, with, NESTING, &mut out);
+    let path = authority(before, with, &mut out);
+    path_parameters(path, secrets, with, &mut out);
+    if let Some((mark, query)) = rest.split_first() {
+        out.push(*mark);
+        pairs(query, secrets, with, NESTING, &mut out);
+    }
     Cow::Owned(out)
+}
+
+/// Copies scheme and authority without the password, and returns what follows.
+fn authority<'t>(text: &'t [u8], with: Replacement<'_>, out: &mut Vec<u8>) -> &'t [u8] {
+    const MARK: &[u8] = b"://";
+    let Some(scheme) = text.windows(MARK.len()).position(|window| window == MARK) else {
+        return text;
+    };
+    let (scheme, rest) = text.split_at(scheme + MARK.len());
+    let end = rest.iter().position(|&byte| byte == b'/');
+    let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
+    let host = authority.iter().rposition(|&byte| byte == b'@');
+    let (user, host) = authority.split_at(host.unwrap_or(0));
+    out.extend_from_slice(scheme);
+    match user.iter().position(|&byte| byte == b':') {
+        Some(at) => {
+            let (name, password) = user.split_at(at + 1);
+            out.extend_from_slice(name);
+            with.encoded(password, out);
+        }
+        None => out.extend_from_slice(user),
+    }
+    out.extend_from_slice(host);
+    path
+}
+
+/// Copies a path with the values of secret parameters replaced, as in `/cart;jsessionid=...`.
+fn path_parameters(path: &[u8], secrets: &SecretKeys, with: Replacement<'_>, out: &mut Vec<u8>) {
+    let is_end = |byte: &u8| matches!(byte, b';' | b'/');
+    let mut rest = path;
+    while let Some(at) = rest.iter().position(|&byte| byte == b';') {
+        let (before, parameter) = rest.split_at(at + 1);
+        out.extend_from_slice(before);
+        let end = parameter.iter().position(is_end);
+        let (pair, after) = parameter.split_at(end.unwrap_or(parameter.len()));
+        match pair.iter().position(|&byte| byte == b'=') {
+            Some(at)
+                if secrets.is_secret_name(&percent_decode(pair.get(..at).unwrap_or_default())) =>
+            {
+                let (name, value) = pair.split_at(at + 1);
+                out.extend_from_slice(name);
+                with.encoded(value, out);
+            }
+            _ => out.extend_from_slice(pair),
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
 }
 
 /// Redacts `key=value` pairs separated by `&`, `;`, `?` or `#`, as in queries and forms.
@@ -95,7 +148,7 @@ fn pairs(
     }
 }
 
-/// A value that is not secret itself may hold an encoded URL or form whose pairs are.
+/// A value that is not secret itself may hold an encoded URL, form or JSON text, parts of which are.
 fn nested(
     value: &[u8],
     secrets: &SecretKeys,
@@ -103,7 +156,14 @@ fn nested(
     depth: usize,
     out: &mut Vec<u8>,
 ) {
-    if depth > 0 && contains(value, b"%3D") | contains(value, b"%3d") {
+    if begins_json(value) {
+        let decoded = percent_decode(value);
+        let redacted = json::redact(&decoded, secrets, with);
+        if redacted != decoded {
+            percent_encode(&redacted, out);
+            return;
+        }
+    } else if depth > 0 && contains(value, b"%3D") | contains(value, b"%3d") {
         let decoded = percent_decode(value);
         let mut redacted = Vec::with_capacity(decoded.len());
         // A path before the first pair must not become part of its key.
@@ -120,6 +180,15 @@ fn nested(
         }
     }
     out.extend_from_slice(value);
+}
+
+fn begins_json(value: &[u8]) -> bool {
+    let escaped = |escape: &[u8]| {
+        value
+            .get(..escape.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(escape))
+    };
+    matches!(value.first(), Some(b'{' | b'[')) || escaped(b"%7b") || escaped(b"%5b")
 }
 
 /// Redacts one header's value. `name` in any case.

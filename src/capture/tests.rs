@@ -147,6 +147,20 @@ fn what_is_too_large_or_cut_is_left_out() {
         .is_none()
     );
     assert!(draft(&request(b"a")).is_some());
+    // Secrets cannot be replaced in what cannot be read.
+    let sealed: &[(&[u8], &[u8])] = &[(b"host", b"h"), (b"content-encoding", b"gzip")];
+    let sealed = RequestView {
+        headers: sealed,
+        ..request(b"a")
+    };
+    assert!(draft(&sealed).is_none());
+    assert!(
+        draft(&RequestView {
+            body: b"",
+            ..sealed
+        })
+        .is_some()
+    );
 }
 
 #[test]

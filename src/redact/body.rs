@@ -17,14 +17,23 @@ pub fn body<'a>(
     with: Replacement<'_>,
 ) -> Cow<'a, [u8]> {
     let kind = content_type.to_ascii_lowercase();
-    let has = |name: &str| super::contains(&kind, name.as_bytes());
+    if super::contains(&kind, b"multipart/")
+        && let Some(boundary) = boundary(content_type)
+    {
+        return Cow::Owned(multipart(&boundary, body, secrets, with));
+    }
+    single(&kind, body, secrets, with)
+}
+
+/// A body, or a part of one, that is no multipart.
+fn single<'a>(
+    kind: &[u8],
+    body: &'a [u8],
+    secrets: &SecretKeys,
+    with: Replacement<'_>,
+) -> Cow<'a, [u8]> {
+    let has = |name: &str| super::contains(kind, name.as_bytes());
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-    if body.is_empty() {
-        return Cow::Borrowed(body);
-    }
-    if has("multipart/") {
-        return Cow::Owned(multipart(content_type, body, secrets, with));
-    }
     // Clients lie about types: what looks like JSON or XML is treated as such whatever it is called.
     if has("json") || matches!(first, Some(b'{' | b'[')) {
         return Cow::Owned(json::redact(body, secrets, with));
@@ -32,10 +41,10 @@ pub fn body<'a>(
     if has("xml") || first == Some(&b'<') {
         return Cow::Owned(xml(body, secrets, with));
     }
-    if has("form-urlencoded")
-        || (content_type.is_empty() && body.contains(&b'='))
-        || has("text/plain")
-    {
+    if has("graphql") {
+        return secrets.mask_inline(body);
+    }
+    if has("form-urlencoded") || (body.contains(&b'=') && std::str::from_utf8(body).is_ok()) {
         let mut out = Vec::with_capacity(body.len());
         pairs(body, secrets, with, NESTING, &mut out);
         return Cow::Owned(out);
@@ -43,18 +52,10 @@ pub fn body<'a>(
     Cow::Borrowed(body)
 }
 
-fn multipart(
-    content_type: &[u8],
-    body: &[u8],
-    secrets: &SecretKeys,
-    with: Replacement<'_>,
-) -> Vec<u8> {
-    let Some(boundary) = boundary(content_type) else {
-        return body.to_vec();
-    };
+fn multipart(boundary: &[u8], body: &[u8], secrets: &SecretKeys, with: Replacement<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len());
     let mut rest = body;
-    while let Some(at) = find(rest, &boundary) {
+    while let Some(at) = find(rest, boundary) {
         let (part, tail) = rest.split_at(at);
         redact_part(part, secrets, with, &mut out);
         let (mark, after) = tail.split_at(boundary.len());
@@ -81,8 +82,20 @@ fn redact_part(part: &[u8], secrets: &SecretKeys, with: Replacement<'_>, out: &m
             with.plain(value, out);
             out.extend_from_slice(end);
         }
-        _ => out.extend_from_slice(value),
+        _ => {
+            let kind = part_type(head).to_ascii_lowercase();
+            out.extend_from_slice(&single(&kind, value, secrets, with));
+        }
     }
+}
+
+/// What a part says it is, empty when it says nothing.
+fn part_type(head: &[u8]) -> &[u8] {
+    const NAME: &[u8] = b"content-type:";
+    head.split(|&byte| byte == b'\n')
+        .filter_map(|line| line.split_at_checked(NAME.len()))
+        .find(|(name, _)| name.eq_ignore_ascii_case(NAME))
+        .map_or(&b""[..], |(_, value)| value)
 }
 
 fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {

@@ -28,6 +28,13 @@ fn secret_values_of_a_target_are_masked_and_nothing_else() {
         ("/a#access_token=abc", "/a#access_token=***"),
         ("http://h/a?token=abc", "http://h/a?token=***"),
         ("/plain/path", "/plain/path"),
+        (
+            "/a;jsessionid=ABC;v=1/b;token=x?x=1",
+            "/a;jsessionid=***;v=1/b;token=***?x=1",
+        ),
+        ("/a;b@c/d", "/a;b@c/d"),
+        ("https://bob:pw@h:8/a;x", "https://bob:***@h:8/a;x"),
+        ("https://bob@h/?x=1", "https://bob@h/?x=1"),
         ("/a?password", "/a?password"),
         ("/a?x=1&", "/a?x=1&"),
     ] {
@@ -48,6 +55,23 @@ fn secrets_in_a_nested_url_are_found() {
     let redacted = text(super::target(target, &secrets(), Replacement::Mask));
     assert!(!redacted.contains("abcdef"), "{redacted}");
     assert!(redacted.contains("id%3D7"), "{redacted}");
+}
+
+#[test]
+fn secrets_in_nested_json_are_found() {
+    for target in [
+        "/a?data=%7B%22password%22%3A%22s3cretX%22%2C%22id%22%3A7%7D",
+        "/a?data={\"id\":7,\"password\":\"s3cretX\"}",
+        "/a?data=%5b%7B%22id%22:7,%22auth%22:%7B%22v%22:%22s3cretX%22%7D%7D%5d",
+    ] {
+        let redacted = text(super::target(
+            target.as_bytes(),
+            &secrets(),
+            Replacement::Mask,
+        ));
+        assert!(!redacted.contains("s3cretX"), "{redacted}");
+        assert!(redacted.contains('7'), "{redacted}");
+    }
 }
 
 #[test]
@@ -75,7 +99,7 @@ fn headers_with_credentials_keep_their_scheme() {
 
 #[test]
 fn bodies_of_every_kind_lose_their_secrets() {
-    let cases: [(&str, &str, &[&str]); 6] = [
+    let cases: [(&str, &str, &[&str]); 10] = [
         (
             "application/x-www-form-urlencoded",
             "user=bob&password=s3cretX&n=1",
@@ -102,6 +126,26 @@ fn bodies_of_every_kind_lose_their_secrets() {
             &["c='d'>e</b></a>"],
         ),
         ("application/json", r#"{"password":"s3cretX"#, &[]),
+        (
+            "multipart/form-data; boundary=XX",
+            "--XX\r\nContent-Disposition: form-data; name=\"meta\"\r\nContent-Type: application/json\r\n\r\n{\"password\":\"s3cretX\",\"n\":1}\r\n--XX--\r\n",
+            &["\"n\":1}\r\n--XX--\r\n"],
+        ),
+        (
+            "application/octet-stream",
+            "user=bob&password=s3cretX",
+            &["user=bob"],
+        ),
+        (
+            "application/graphql",
+            "mutation { login(user: \"bob\", password: \"s3cretX\") { id } }",
+            &["mutation", "bob"],
+        ),
+        (
+            "application/json",
+            r#"{"query":"mutation { login(user: \"bob\", password: \"s3cretX\") { id } }"}"#,
+            &["mutation", "bob"],
+        ),
     ];
     let (_directory, key) = key();
     for (kind, content, kept) in cases {
