@@ -39,7 +39,7 @@ use self::upstream::Upstreams;
 use crate::config::{Beyond, Mode};
 use crate::detect::{self, Cause};
 use crate::listen::ConnectionState;
-use crate::runtime::Shared;
+use crate::runtime::{Route, Shared};
 use crate::telemetry::Metrics;
 
 /// What all requests share beside [`Shared`].
@@ -151,6 +151,7 @@ impl Proxy {
         let upgrade = sanity(tx, connection, &mut head).inspect_err(|_| attribute(tx, &head))?;
         route(tx)?;
         rate_limit(tx)?;
+        encoding(tx, &head.headers)?;
         let body = self.hold(tx, body).await?;
         inspect::inspect(&self.shared, tx, &head.headers, &body).await?;
         self.forward(tx, connection, head, body, upgrade).await
@@ -242,6 +243,15 @@ fn route(tx: &mut Transaction) -> Result<(), Interruption> {
     let host = tx.host.as_ref().map_or("", |host| host.host());
     let route = tx.snapshot.route(host.as_bytes(), tx.path().as_bytes());
     tx.route = Some(Arc::clone(route.ok_or(Interruption::NoRoute)?));
+    Ok(())
+}
+
+/// Shadow mode lets pass what `enforce` refuses because it could not be inspected.
+fn encoding(tx: &Transaction, headers: &HeaderMap) -> Result<(), Interruption> {
+    let enforced = |route: &Arc<Route>| route.policy.mode == Mode::Enforce;
+    if tx.route.as_ref().is_some_and(enforced) {
+        guard::check_encoding(headers).map_err(Interruption::Refused)?;
+    }
     Ok(())
 }
 

@@ -30,6 +30,9 @@ pub enum Refusal {
     /// The target is neither a path nor a URL.
     #[error("the request target is no path")]
     Target,
+    /// Its body is encoded more than once: what is below the first coding cannot be inspected.
+    #[error("the request body has more than one content coding")]
+    Encoding,
     /// The target is too long.
     #[error("the request target is longer than 16 KiB")]
     TargetTooLong,
@@ -50,6 +53,7 @@ impl Refusal {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
             Self::NotAProxy => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Framing(_) | Self::Host | Self::HostMismatch | Self::Target => {
                 StatusCode::BAD_REQUEST
             }
@@ -63,6 +67,7 @@ impl Refusal {
             Self::Host | Self::HostMismatch => "host",
             Self::NotAProxy => "method",
             Self::Target => "target",
+            Self::Encoding => "content_encoding",
             Self::TargetTooLong => "target_too_long",
             Self::TooManyHeaders | Self::HeadersTooLarge => "headers_too_large",
         }
@@ -117,6 +122,20 @@ pub fn check(head: &Parts, limits: HeadLimits) -> Result<Option<Authority>, Refu
         (None, None) => Err(Refusal::Host),
         (None, host) => Ok(host),
     }
+}
+
+/// Refuses bodies with several content codings, which no client has a reason to send. Origins that undo all of them
+/// would see what the detector cannot.
+pub fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let codings = headers
+        .get_all(header::CONTENT_ENCODING)
+        .into_iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter(|coding| !coding.trim_ascii().is_empty());
+    if codings.count() > 1 {
+        return Err(Refusal::Encoding);
+    }
+    Ok(())
 }
 
 fn host_header(headers: &HeaderMap) -> Result<Option<Authority>, Refusal> {
@@ -183,6 +202,23 @@ mod tests {
             verdict("https://a/", two, &["b"]),
             Err(Refusal::HostMismatch)
         );
+    }
+
+    #[test]
+    fn one_content_coding_and_no_more() {
+        let coded = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::CONTENT_ENCODING, line.parse().unwrap());
+            }
+            check_encoding(&headers)
+        };
+        for fine in [&[][..], &["gzip"], &["gzip, "]] {
+            assert_eq!(coded(fine), Ok(()), "{fine:?}");
+        }
+        for stacked in [&["gzip, gzip"][..], &["identity", "gzip"], &["gzip,br"]] {
+            assert_eq!(coded(stacked), Err(Refusal::Encoding), "{stacked:?}");
+        }
     }
 
     #[test]
