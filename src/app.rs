@@ -84,6 +84,7 @@ fn hint(error: &io::Error) -> &'static str {
 pub fn check(source: &Source) -> Result<Snapshot, StartError> {
     let config = config::load(&source.file)?;
     Audit::check(&config.audit.output)?;
+    Prepared::check(config.capture.as_ref())?;
     let context = Context {
         onnxruntime: source.onnxruntime.clone(),
         metrics: Metrics::new(),

@@ -92,6 +92,21 @@ impl Prepared {
         let key = TokenKey::load_or_create(&capture.key_file)?;
         Ok(Self(Some((files, key))))
     }
+
+    /// Whether [`Prepared::open`] would work, without making directory or key.
+    ///
+    /// # Errors
+    /// When it would not.
+    pub fn check(capture: Option<&config::Capture>) -> Result<(), CaptureError> {
+        let Some(capture) = capture else {
+            return Ok(());
+        };
+        files::check(&capture.directory)?;
+        if capture.key_file.exists() {
+            TokenKey::load_or_create(&capture.key_file)?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Prepared {

@@ -30,6 +30,23 @@ pub struct FileError {
     source: io::Error,
 }
 
+/// Whether files could be written to a directory, without making it: what exists of it is tried.
+pub(super) fn check(directory: &Path) -> Result<(), FileError> {
+    let named = directory
+        .ancestors()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let existing = named.into_iter().find(|folder| folder.exists());
+    probe(existing.unwrap_or(Path::new("."))).map_err(|source| FileError {
+        path: directory.to_owned(),
+        source,
+    })
+}
+
+fn probe(directory: &Path) -> io::Result<()> {
+    let probe = directory.join(".weir-probe");
+    File::create(&probe).and_then(|_| fs::remove_file(&probe))
+}
+
 /// The files of one capture directory.
 pub(super) struct Files {
     directory: PathBuf,
@@ -50,10 +67,7 @@ impl Files {
             source,
         };
         fs::create_dir_all(&directory).map_err(error)?;
-        let probe = directory.join(".weir-probe");
-        File::create(&probe)
-            .and_then(|_| fs::remove_file(&probe))
-            .map_err(error)?;
+        probe(&directory).map_err(error)?;
         Ok(Self {
             directory: directory.clone(),
             file_size: capture.file_size,

@@ -250,3 +250,19 @@ fn old_files_make_room() {
     assert_eq!(records.last().unwrap().response_bytes, Some(199));
     assert!(records.first().unwrap().response_bytes > Some(0));
 }
+
+#[test]
+fn a_check_finds_what_a_start_would_and_makes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |below: &str| {
+        let config = capturing(&directory.path().join(below), Bytes::mib(1), Bytes::mib(4));
+        Prepared::check(config.capture.as_ref())
+    };
+    assert!(check("new/deep").is_ok());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    fs::write(directory.path().join("file"), "").unwrap();
+    assert!(matches!(check("file/deep"), Err(CaptureError::Files(_))));
+    fs::create_dir(directory.path().join("bad")).unwrap();
+    fs::write(directory.path().join("bad/token.key"), "short").unwrap();
+    assert!(matches!(check("bad"), Err(CaptureError::Key(_))));
+}
