@@ -6,6 +6,9 @@ use std::io::IsTerminal;
 
 use crate::config::{Log, LogFormat};
 
+/// It warns of every watched folder that was replaced, which is how bundles are published.
+const QUIET: &str = "notify=error";
+
 /// Why tracing could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -25,13 +28,21 @@ pub fn parse_level(level: &str) -> Result<tracing_subscriber::EnvFilter, LevelEr
     })
 }
 
+fn filter(level: &str) -> Result<tracing_subscriber::EnvFilter, LevelError> {
+    let filter = parse_level(level)?;
+    Ok(match QUIET.parse() {
+        Ok(quiet) if !level.contains("notify") => filter.add_directive(quiet),
+        _ => filter,
+    })
+}
+
 /// Sends logs to stderr, and panics to the log by their place only: a panic's message may quote request content.
 /// Does nothing when a subscriber is already set (tests).
 ///
 /// # Errors
 /// When the level is no filter.
 pub fn init_tracing(log: &Log) -> Result<(), LevelError> {
-    let filter = parse_level(&log.level)?;
+    let filter = filter(&log.level)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -62,5 +73,12 @@ mod tests {
         assert!(parse_level("info").is_ok());
         assert!(parse_level("weir_waf=debug,warn").is_ok());
         assert!(parse_level("weir_waf=loud").is_err());
+    }
+
+    #[test]
+    fn the_watcher_is_quiet_unless_asked() {
+        let of = |level| filter(level).map(|filter| filter.to_string());
+        assert!(of("info").is_ok_and(|filter| filter.contains("notify=error")));
+        assert!(of("notify=debug").is_ok_and(|filter| !filter.contains("notify=error")));
     }
 }
