@@ -1,7 +1,8 @@
 //! Request bodies, held up to a limit for inspection.
 //!
 //! Not here: judging a body, and its way to the upstream (`outgoing`). Bytes held by all requests together are
-//! bounded by [`HeldBudget`]; of a body beyond its own limit only the beginning is collected.
+//! bounded by [`HeldBudget`], but for short bodies that are there at once, which `limits.connections` bounds; of a body
+//! beyond its own limit only the beginning is collected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,6 +192,19 @@ impl Held {
         }
         let mut share = Share::default();
         let deadline = Instant::now() + policy.idle.saturating_mul(PATIENCE);
+        let mut first = next_piece(&mut incoming, policy.idle, deadline).await?;
+        if let Some(whole) = &first
+            && whole.len() <= STEP.min(policy.limit)
+            && incoming.is_end_stream()
+        {
+            // Short bodies come with their head and are in memory already: they must not wait behind long ones whose
+            // senders take their time.
+            return Ok(Self {
+                bytes: whole.clone(),
+                rest: None,
+                declared,
+            });
+        }
         // A declared length is reserved at once: bodies that all wait for their second half would wait for ever.
         let expected = declared.map(|length| {
             policy
@@ -201,13 +215,24 @@ impl Held {
             let wait = Instant::now() + policy.idle;
             match budget.grow(&mut share, expected, wait).await {
                 Ok(()) => {}
-                Err(_) if policy.crowded == Crowded::Cut => return Ok(Self::unread(incoming)),
+                Err(_) if policy.crowded == Crowded::Cut => {
+                    return Ok(Self {
+                        bytes: Bytes::new(),
+                        rest: Some((first.unwrap_or_default(), incoming)),
+                        declared,
+                    });
+                }
                 Err(error) => return Err(error),
             }
         }
         let mut held = Collected::new(expected, policy.limit);
         let mut reserved = expected.unwrap_or(0);
-        while let Some(piece) = next_piece(&mut incoming, policy.idle, deadline).await? {
+        loop {
+            let next = match first.take() {
+                Some(first) => Some(first),
+                None => next_piece(&mut incoming, policy.idle, deadline).await?,
+            };
+            let Some(piece) = next else { break };
             let room = policy.limit - held.len();
             if piece.len() > room {
                 if policy.beyond == Beyond::Reject {
