@@ -321,7 +321,7 @@ fn exposure_rows(
 }
 
 /// Lots of a look-alike: about as many as a row that a handful of requests carry.
-const LOOKALIKE_LOTS: u32 = 3;
+const LOOKALIKE_LOTS: u32 = 2;
 
 /// How often each row is drawn in training: more for what many requests carry, and for locations that have few rows.
 /// A header that every request carries is one row; unless it is learnt well, its error drowns all others. The rows of
