@@ -20,7 +20,7 @@ pub use binomial::{smallest_budget, upper_bound};
 pub use tail::Tail;
 
 /// The quantile of normal rows that becomes 1.0 after scaling. Higher ones rest on a handful of rows, so that one odd site
-/// decides how wild a whole location may be (measured: plain traversal in a query fell from blocked to flagged).
+/// could decide how wild a whole location may be. Its effect has not been measured apart from other changes.
 pub const SCALE_QUANTILE: f64 = 0.995;
 /// Rows of a location at which its own quantile and the pooled one weigh the same: a high quantile of fewer than a
 /// thousand values is hardly more than their maximum.
