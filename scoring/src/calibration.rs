@@ -4,29 +4,21 @@
 //! that trainer, evaluation and proxy cannot disagree.
 //!
 //! Three steps: a row's error is divided by its location's 99.5% quantile ([`LocationScales`]), because a cookie is
-//! wilder than a path; the field detector's value for a request is the maximum over its rows; a [`Tail`] turns that
+//! wilder than a path, and by another one where a site's profile spoke; the field detector's value for a request is the maximum over its rows; a [`Tail`] turns that
 //! value into the share of normal requests that reach it. With several detectors the maximum of their scores goes
 //! through a tail of its own, so that adding a detector does not add false positives.
 
 use serde::{Deserialize, Serialize};
-use weir_features::Location;
 
 use crate::budget::{Score, Scores};
 
 mod binomial;
+mod locations;
 mod tail;
 
 pub use binomial::{smallest_budget, upper_bound};
+pub use locations::{LocationScales, SCALE_QUANTILE};
 pub use tail::Tail;
-
-/// The quantile of normal rows that becomes 1.0 after scaling. Higher ones rest on a handful of rows, so that one odd site
-/// could decide how wild a whole location may be. Its effect has not been measured apart from other changes.
-pub const SCALE_QUANTILE: f64 = 0.995;
-/// Rows of a location at which its own quantile and the pooled one weigh the same: a high quantile of fewer than a
-/// thousand values is hardly more than their maximum.
-const SHRINKAGE_ROWS: f64 = 1000.0;
-/// No location's errors are divided by less.
-const SMALLEST_SCALE: f32 = 1e-6;
 
 /// Why a calibration cannot be fitted or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,154 +93,6 @@ impl Calibration {
     }
 }
 
-/// One location's divisor and what it rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LocationScale {
-    location: Name,
-    /// Held-out normal rows seen here.
-    rows: u64,
-    /// Their 99.5% quantile, drawn towards the pooled one where rows are few.
-    scale: f32,
-}
-
-/// Serialises a location by its stable name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "&'static str")]
-struct Name(Location);
-
-impl From<Name> for &'static str {
-    fn from(name: Name) -> Self {
-        name.0.name()
-    }
-}
-
-impl TryFrom<String> for Name {
-    type Error = CalibrationError;
-
-    fn try_from(name: String) -> Result<Self, CalibrationError> {
-        Location::from_name(&name)
-            .map(Self)
-            .ok_or(CalibrationError::Damaged("it names an unknown location"))
-    }
-}
-
-/// The divisor of each location's row errors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<LocationScale>", into = "Vec<LocationScale>")]
-pub struct LocationScales {
-    scales: [f32; Location::COUNT],
-    rows: [u64; Location::COUNT],
-}
-
-impl LocationScales {
-    /// Fits the 99.5% quantile of each location from held-out normal rows: location, error and weight of each.
-    ///
-    /// A quantile from few rows is drawn towards the quantile of all rows, in logarithms and in proportion to
-    /// `rows / (rows + 1000)`.
-    ///
-    /// # Errors
-    /// When no row is usable.
-    pub fn fit(
-        rows: impl IntoIterator<Item = (Location, f32, f64)>,
-    ) -> Result<Self, CalibrationError> {
-        let mut errors: [Vec<(f32, f64)>; Location::COUNT] = Default::default();
-        for (location, error, weight) in rows {
-            if let Some(errors) = errors.get_mut(location.index())
-                && error.is_finite()
-                && weight > 0.0
-                && weight.is_finite()
-            {
-                errors.push((error.max(0.0), weight));
-            }
-        }
-        let mut all: Vec<(f32, f64)> = errors.iter().flatten().copied().collect();
-        let pooled = tail::quantile(&mut all, SCALE_QUANTILE)
-            .ok_or(CalibrationError::TooFew {
-                found: 0,
-                needed: 1,
-            })?
-            .max(SMALLEST_SCALE);
-        let mut scales = [pooled; Location::COUNT];
-        let mut counts = [0; Location::COUNT];
-        for ((scale, count), errors) in scales.iter_mut().zip(&mut counts).zip(&mut errors) {
-            *count = errors.len() as u64;
-            if let Some(own) = tail::quantile(errors, SCALE_QUANTILE) {
-                *scale = shrink(own.max(SMALLEST_SCALE), pooled, errors.len());
-            }
-        }
-        Ok(Self {
-            scales,
-            rows: counts,
-        })
-    }
-
-    /// The divisor of errors at `location`.
-    #[must_use]
-    pub fn scale(&self, location: Location) -> f32 {
-        self.scales.get(location.index()).copied().unwrap_or(1.0)
-    }
-
-    /// How many rows the divisor of `location` rests on.
-    #[must_use]
-    pub fn rows(&self, location: Location) -> u64 {
-        self.rows.get(location.index()).copied().unwrap_or(0)
-    }
-
-    /// A row's error in units of what is high at its location.
-    #[must_use]
-    pub fn scaled(&self, location: Location, error: f32) -> f32 {
-        error / self.scale(location)
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "a mean of two logarithms"
-)]
-fn shrink(own: f32, pooled: f32, rows: usize) -> f32 {
-    let weight = rows as f64 / (rows as f64 + SHRINKAGE_ROWS);
-    (weight * f64::from(own).ln() + (1.0 - weight) * f64::from(pooled).ln()).exp() as f32
-}
-
-impl From<LocationScales> for Vec<LocationScale> {
-    fn from(scales: LocationScales) -> Self {
-        Location::ALL
-            .into_iter()
-            .map(|location| LocationScale {
-                location: Name(location),
-                rows: scales.rows(location),
-                scale: scales.scale(location),
-            })
-            .collect()
-    }
-}
-
-impl TryFrom<Vec<LocationScale>> for LocationScales {
-    type Error = CalibrationError;
-
-    fn try_from(entries: Vec<LocationScale>) -> Result<Self, CalibrationError> {
-        let mut scales = [0.0; Location::COUNT];
-        let mut rows = [0; Location::COUNT];
-        for entry in entries {
-            let index = entry.location.0.index();
-            if !(entry.scale.is_finite() && entry.scale >= SMALLEST_SCALE) {
-                return Err(CalibrationError::Damaged(
-                    "a location's scale is not a positive number",
-                ));
-            }
-            if let (Some(scale), Some(count)) = (scales.get_mut(index), rows.get_mut(index)) {
-                (*scale, *count) = (entry.scale, entry.rows);
-            }
-        }
-        if scales.contains(&0.0) {
-            return Err(CalibrationError::Damaged("a location has no scale"));
-        }
-        Ok(Self { scales, rows })
-    }
-}
-
 /// The score at which a tail of `samples` values stops being supported by what was seen.
 #[must_use]
 pub fn supported_score(samples: u64) -> Score {
@@ -265,79 +109,14 @@ mod tests {
     )]
 
     use proptest::prelude::*;
+    use weir_features::Location;
 
     use super::*;
-
-    fn ramp(
-        location: Location,
-        rows: usize,
-        top: f32,
-    ) -> impl Iterator<Item = (Location, f32, f64)> {
-        (0..rows).map(move |row| (location, top * (row + 1) as f32 / rows as f32, 1.0))
-    }
-
-    #[test]
-    fn a_location_with_many_rows_is_judged_by_its_own() {
-        let rows = ramp(Location::Cookie, 100_000, 100.0).chain(ramp(Location::Path, 100_000, 1.0));
-        let scales = LocationScales::fit(rows.chain(ramp(Location::Json, 3, 0.001))).unwrap();
-        assert!(
-            (scales.scale(Location::Cookie) - 99.5).abs() < 0.5,
-            "{}",
-            scales.scale(Location::Cookie)
-        );
-        assert!(
-            (scales.scale(Location::Path) - 1.0).abs() < 0.1,
-            "{}",
-            scales.scale(Location::Path)
-        );
-        // Three quiet rows must not make the fourth an alarm; a location never seen takes the pooled value.
-        assert!(scales.scale(Location::Json) > 50.0);
-        assert!((scales.scale(Location::Xml) - 99.0).abs() < 0.5);
-        assert_eq!(scales.rows(Location::Json), 3);
-        assert_eq!(scales.rows(Location::Xml), 0);
-    }
-
-    #[test]
-    fn weights_count_as_repetition() {
-        let heavy = (0..1000).map(|row| {
-            (
-                Location::Path,
-                row as f32,
-                if row < 999 { 1000.0 } else { 1.0 },
-            )
-        });
-        let scales =
-            LocationScales::fit(heavy.chain(ramp(Location::Path, 1_000_000, 1.0))).unwrap();
-        assert!(scales.scale(Location::Path) < 999.0);
-    }
-
-    #[test]
-    fn scales_survive_json_and_damage_is_refused() {
-        let scales = LocationScales::fit(ramp(Location::Path, 5000, 2.0)).unwrap();
-        let json = serde_json::to_string(&scales).unwrap();
-        assert_eq!(
-            serde_json::from_str::<LocationScales>(&json).unwrap(),
-            scales
-        );
-        let first = scales.scale(Location::Path).to_string();
-        for (from, to) in [
-            (first.as_str(), "-1.0"),
-            (first.as_str(), "0"),
-            ("\"path\"", "\"elsewhere\""),
-        ] {
-            assert!(
-                serde_json::from_str::<LocationScales>(&json.replacen(from, to, 1)).is_err(),
-                "{from} {to}"
-            );
-        }
-        assert!(serde_json::from_str::<LocationScales>("[]").is_err());
-        assert!(LocationScales::fit([(Location::Path, f32::NAN, 1.0)]).is_err());
-    }
 
     fn calibration() -> Calibration {
         let values: Vec<f32> = (1..=2000).map(|value| value as f32 / 1000.0).collect();
         Calibration {
-            locations: LocationScales::fit(ramp(Location::Path, 5000, 2.0)).unwrap(),
+            locations: LocationScales::fit([(Location::Path, false, 2.0)]).unwrap(),
             field: Tail::fit(&values).unwrap(),
             request: Some(Tail::fit(&values).unwrap()),
             combined: Some(

@@ -313,7 +313,7 @@ impl Engine {
                         self.manifest
                             .calibration
                             .locations
-                            .scaled(field.location, error),
+                            .scaled(field.location, false, error),
                     );
                 }
             }

@@ -68,7 +68,7 @@ fn manifest(weights: &[f32], request: Option<&Vec<f32>>) -> Manifest {
     let uniform: Vec<f32> = (0..1_000_u16).map(|n| f32::from(n) / 1_000.0).collect();
     let tail = || Tail::fit(&uniform).expect("a tail");
     let locations =
-        LocationScales::fit(Location::ALL.map(|location| (location, 1.0, 1.0))).expect("scales");
+        LocationScales::fit(Location::ALL.map(|location| (location, false, 1.0))).expect("scales");
     Manifest {
         format: 0,
         id: String::new(),

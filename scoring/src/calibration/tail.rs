@@ -234,20 +234,6 @@ fn knots(survival: &[(f64, f64)], anchor: (f64, f64)) -> Vec<Knot> {
     knots
 }
 
-/// The value that `quantile` of the sample's weight does not exceed; `None` for an empty sample.
-pub(super) fn quantile(sample: &mut [(f32, f64)], quantile: f64) -> Option<f32> {
-    sample.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
-    let total: f64 = sample.iter().map(|(_, weight)| weight).sum();
-    let mut passed = 0.0;
-    for &(value, weight) in sample.iter() {
-        passed += weight;
-        if passed >= quantile * total {
-            return Some(value);
-        }
-    }
-    sample.last().map(|(value, _)| *value)
-}
-
 /// The form in the manifest.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

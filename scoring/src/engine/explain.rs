@@ -89,7 +89,8 @@ impl Engine {
             .map(|(explanation, without)| {
                 let error = without.as_ref().and_then(|_| errors.next());
                 let location = explanation.field().location;
-                let scaled = error.map(|error| calibration.locations.scaled(location, *error));
+                let scaled =
+                    error.map(|error| calibration.locations.scaled(location, false, *error));
                 let without = scaled.map(|value| calibration.field.score(value));
                 explanation.reason(without, context)
             });

@@ -40,7 +40,7 @@ fn reference(request: &OwnedRequest) -> f32 {
                     .manifest
                     .calibration
                     .locations
-                    .scaled(field.location, error),
+                    .scaled(field.location, false, error),
             )
         })
     })

@@ -96,11 +96,11 @@ pub(crate) static PARTS: LazyLock<Parts> = LazyLock::new(|| {
     let located = owners
         .iter()
         .zip(&errors)
-        .map(|((_, location), error)| (*location, *error, 1.0));
+        .map(|((_, location), error)| (*location, false, *error));
     let locations = LocationScales::fit(located).unwrap();
     let mut values = vec![0f32; REQUESTS];
     for ((index, location), error) in owners.iter().zip(&errors) {
-        values[*index] = values[*index].max(locations.scaled(*location, *error));
+        values[*index] = values[*index].max(locations.scaled(*location, false, *error));
     }
     let (request, vectors) = request_parts();
     let request_errors = request.errors(&vectors);

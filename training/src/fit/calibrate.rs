@@ -135,7 +135,7 @@ fn fit_field(
         .iter()
         .filter(|(location, _)| judged.get(location.index()) == Some(&false));
     let all = real.iter().chain(generated);
-    let locations = LocationScales::fit(all.map(|&(location, error)| (location, error, 1.0)))?;
+    let locations = LocationScales::fit(all.map(|&(location, error)| (location, false, error)))?;
     let values: Vec<f32> = distinct
         .iter()
         .map(|&request| value(corpus, &locations, request, errors.rows))
@@ -164,7 +164,7 @@ fn value(corpus: &Corpus, locations: &LocationScales, request: usize, errors: &[
         .unwrap_or_default();
     let scaled = rows.iter().filter_map(|&row| {
         let facts = corpus.facts.get(row as usize)?;
-        Some(locations.scaled(facts.location, *errors.get(row as usize)?))
+        Some(locations.scaled(facts.location, false, *errors.get(row as usize)?))
     });
     scaled.fold(0.0, f32::max)
 }
