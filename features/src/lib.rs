@@ -23,6 +23,7 @@ mod limits;
 mod location;
 mod multipart;
 mod nested;
+pub mod profile;
 mod request;
 mod request_vector;
 mod row;

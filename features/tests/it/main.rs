@@ -8,5 +8,6 @@
 
 mod extract;
 mod golden;
+mod profile;
 mod properties;
 mod support;

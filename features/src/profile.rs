@@ -1,0 +1,41 @@
+//! What is usual on a site: learned per host, endpoint and parameter, and looked up for every field.
+//!
+//! What must not be here: what a value looks like by itself (`row`), verdicts, clients, I/O.
+//!
+//! A [`ProfileBuilder`] learns from requests, a [`Profile`] made of it answers. Everything is remembered as keyed hashes
+//! in bounded tables ([`table`]), so that a builder depends on the set of observed requests alone: two builders that
+//! merge equal one that saw both captures. What only one source brought does not shape a profile ([`table::QUOTA`]).
+
+mod builder;
+mod columns;
+mod endpoint;
+mod hash;
+mod host;
+mod key_profile;
+mod key_stats;
+mod request_parts;
+mod site;
+mod symbols;
+mod table;
+
+pub use builder::{ProfileBuilder, ProfileError};
+pub use columns::{PROFILE_FEATURES, PROFILE_WIDTH};
+pub use endpoint::{Endpoint, Profile};
+
+/// The secret of a profile's hashes. Who has it can test whether a value was seen; nobody can list the values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ProfileKey(pub(crate) [u8; 16]);
+
+impl ProfileKey {
+    /// A key of sixteen random bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl std::fmt::Debug for ProfileKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("ProfileKey(..)")
+    }
+}

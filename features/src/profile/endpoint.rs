@@ -1,0 +1,247 @@
+//! Looking up a request and its fields in a profile. Not here: what is usual for one parameter (`key_profile`).
+#![expect(clippy::indexing_slicing, reason = "columns are constants")]
+
+use super::ProfileKey;
+use super::builder::ProfileBuilder;
+use super::columns::{self as column, PROFILE_WIDTH};
+use super::hash::{Domain, hash, hasher};
+use super::key_profile::{CLIP, KeyProfile};
+use super::request_parts::{
+    self, Duplicates, belongs_to_host, extension, field_hash, host_hash, is_name, is_parameter,
+    is_request_path, name_hash, segment_hash, with_name,
+};
+use super::site::{EndpointProfile, HostProfile, MATURE};
+use crate::field::{Field, Fields};
+use crate::request::RequestView;
+
+/// What is usual, immutable: share one among all workers. Look-ups allocate nothing.
+#[derive(Clone)]
+pub struct Profile {
+    key: ProfileKey,
+    requests: u64,
+    /// In ascending order of their hashes.
+    hosts: Box<[(u64, HostProfile)]>,
+}
+
+impl std::fmt::Debug for Profile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Profile")
+            .field("requests", &self.requests)
+            .field("hosts", &self.hosts.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Profile {
+    pub(crate) fn of(builder: &ProfileBuilder) -> Self {
+        Self {
+            key: builder.key,
+            requests: builder.requests,
+            hosts: builder
+                .hosts
+                .iter()
+                .map(|(hash, stats)| (*hash, HostProfile::of(stats)))
+                .collect(),
+        }
+    }
+
+    /// How many requests the profile was learned from.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// What the profile knows about the endpoint of a request with these fields.
+    #[must_use]
+    pub fn endpoint<'p>(&'p self, request: &RequestView<'_>, fields: &Fields<'_>) -> Endpoint<'p> {
+        let hasher = hasher(&self.key);
+        let host = host_hash(hasher, request);
+        let host = self
+            .hosts
+            .binary_search_by_key(&host, |(hash, _)| *hash)
+            .ok()
+            .and_then(|at| self.hosts.get(at))
+            .map(|(_, profile)| profile);
+        let mut endpoint = Endpoint {
+            profile: self,
+            host,
+            endpoint: None,
+            shape: [0.0; SHAPE],
+        };
+        if let Some(host) = host {
+            endpoint.look_up(host, request, fields);
+        }
+        endpoint
+    }
+}
+
+/// The columns about the request's shape, which stand on the row of its path.
+const SHAPE: usize = PROFILE_WIDTH - column::ENDPOINT_NEW;
+
+/// What a profile knows about one request's endpoint.
+#[derive(Clone, Copy)]
+pub struct Endpoint<'p> {
+    profile: &'p Profile,
+    host: Option<&'p HostProfile>,
+    endpoint: Option<&'p EndpointProfile>,
+    shape: [f32; SHAPE],
+}
+
+impl std::fmt::Debug for Endpoint<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Endpoint")
+            .field("host_known", &self.host.is_some())
+            .field("endpoint_known", &self.endpoint.is_some())
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'p> Endpoint<'p> {
+    /// True when the host is known at all.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.host.is_some()
+    }
+
+    fn look_up(&mut self, host: &'p HostProfile, request: &RequestView<'_>, fields: &Fields<'_>) {
+        let hasher = hasher(&self.profile.key);
+        let path = request_parts::path(fields);
+        let found =
+            host.find(request_parts::segments(path).map(|segment| segment_hash(hasher, segment)));
+        self.endpoint = found.endpoint;
+        let mut write = |at: usize, number: f32| {
+            self.shape[at - column::ENDPOINT_NEW] = number.clamp(0.0, CLIP);
+        };
+        write(
+            column::EXTENSION_NEW,
+            host.extensions
+                .surprise(hash(hasher, Domain::Extension, extension(path))),
+        );
+        write(
+            column::PATH_UNKNOWN,
+            f32::from(found.segments - found.known),
+        );
+        let Some(endpoint) = found.endpoint else {
+            write(column::ENDPOINT_NEW, host.endpoint_weight);
+            return;
+        };
+        let method = hash(hasher, Domain::Method, request.method);
+        write(column::METHOD_NEW, endpoint.methods.surprise(method));
+        let names = Names::of(self.profile, endpoint, fields);
+        write(column::NAMES_NEW, endpoint.name_sets.surprise(names.set));
+        write(
+            column::NAMES_UNKNOWN,
+            (names.unknown as f32).ln_1p() * endpoint.names.weight,
+        );
+        write(column::NAMES_MISSING, (names.missing as f32).ln_1p() * 4.0);
+        let repeated = names.duplicates.saturating_sub(endpoint.most_duplicates);
+        write(column::DUPLICATES, f32::from(repeated).ln_1p() * 4.0);
+    }
+
+    /// Writes the profile columns of `field`, named by [`super::PROFILE_FEATURES`].
+    ///
+    /// False, and nothing but zeros, when the host is not known. Allocates nothing.
+    ///
+    /// # Panics
+    /// When `out` has another length than [`PROFILE_WIDTH`]: the caller owns the matrix and its shape.
+    pub fn write(&self, field: &Field<'_>, out: &mut [f32]) -> bool {
+        assert_eq!(
+            out.len(),
+            PROFILE_WIDTH,
+            "a profile has PROFILE_WIDTH columns"
+        );
+        out.fill(0.0);
+        let Some(host) = self.host else {
+            return false;
+        };
+        out[column::SPOKE] = 1.0;
+        if is_request_path(field) {
+            out[column::ENDPOINT_NEW..].copy_from_slice(&self.shape);
+        }
+        let known = self.key(host, field);
+        out[column::KEY_NEW] = known.new_here;
+        out[column::KEY_NEW_SITE] = known.new_on_site;
+        if let Some(profile) = known.profile {
+            out[column::AT_ENDPOINT] = f32::from(u8::from(known.at_endpoint));
+            profile.write(hasher(&self.profile.key), field, out);
+        }
+        true
+    }
+
+    fn key(&self, host: &'p HostProfile, field: &Field<'_>) -> KnownKey<'p> {
+        let key = field_hash(hasher(&self.profile.key), field);
+        let on_site = host.parameters.find(key);
+        let mut known = KnownKey {
+            profile: on_site,
+            at_endpoint: false,
+            new_here: 0.0,
+            new_on_site: if on_site.is_none() {
+                host.parameters.weight
+            } else {
+                0.0
+            },
+        };
+        let Some(endpoint) = self.endpoint.filter(|_| !belongs_to_host(field.location)) else {
+            return known;
+        };
+        match endpoint.parameters.find(key) {
+            Some(here) if here.observations >= MATURE || on_site.is_none() => {
+                known.profile = Some(here);
+                known.at_endpoint = true;
+            }
+            Some(_) => {}
+            None => known.new_here = endpoint.parameters.weight,
+        }
+        known
+    }
+}
+
+/// What is known of a field's parameter.
+struct KnownKey<'p> {
+    profile: Option<&'p KeyProfile>,
+    at_endpoint: bool,
+    new_here: f32,
+    new_on_site: f32,
+}
+
+/// What the names of a request's parameters say.
+struct Names {
+    set: u64,
+    unknown: u32,
+    missing: u32,
+    duplicates: u16,
+}
+
+impl Names {
+    fn of(profile: &Profile, endpoint: &EndpointProfile, fields: &Fields<'_>) -> Self {
+        let hasher = hasher(&profile.key);
+        let mut names = Self {
+            set: 0,
+            unknown: 0,
+            missing: 0,
+            duplicates: 0,
+        };
+        let mut duplicates = Duplicates::new();
+        let mut present = 0u32;
+        for field in fields.iter() {
+            if is_name(&field) {
+                let name = name_hash(hasher, field.value);
+                names.set = with_name(names.set, name);
+                names.unknown += u32::from(!endpoint.names.has(name));
+            }
+            if is_parameter(&field) {
+                let key = field_hash(hasher, &field);
+                duplicates.add(key);
+                if let Ok(at) = endpoint.required.binary_search(&key) {
+                    present |= 1 << at;
+                }
+            }
+        }
+        names.missing = (endpoint.required.len() as u32).saturating_sub(present.count_ones());
+        names.duplicates = duplicates.count;
+        names
+    }
+}

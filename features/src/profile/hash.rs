@@ -1,0 +1,80 @@
+//! Keyed hashes of everything that a profile remembers. Not here: what is hashed when.
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use super::ProfileKey;
+use super::symbols;
+use crate::location::Location;
+
+/// What a hash is of, so that a host never equals a value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Domain {
+    Host = 1,
+    Segment,
+    Parameter,
+    Name,
+    Value,
+    Skeleton,
+    Method,
+    Extension,
+}
+
+pub(crate) fn hasher(key: &ProfileKey) -> SipHasher13 {
+    SipHasher13::new_with_key(&key.0)
+}
+
+/// Hashes at once what is already in one piece.
+pub(crate) fn hash(mut hasher: SipHasher13, domain: Domain, bytes: &[u8]) -> u64 {
+    hasher.write(bytes);
+    hasher.write_u8(domain as u8);
+    hasher.finish()
+}
+
+/// The hash of a location and a key there.
+pub(crate) fn parameter_hash(mut hasher: SipHasher13, location: Location, key: &[u8]) -> u64 {
+    hasher.write(key);
+    hasher.write_u16(u16::from_be_bytes([
+        location.index() as u8,
+        Domain::Parameter as u8,
+    ]));
+    hasher.finish()
+}
+
+/// The hash of a value without case.
+pub(crate) fn folded_hash(hasher: SipHasher13, value: &[u8]) -> u64 {
+    stream(
+        hasher,
+        Domain::Value,
+        value.iter().map(u8::to_ascii_lowercase),
+    )
+}
+
+/// The hash of a value's skeleton.
+pub(crate) fn skeleton_hash(hasher: SipHasher13, value: &[u8]) -> u64 {
+    stream(hasher, Domain::Skeleton, symbols::skeleton(value))
+}
+
+/// Hashes bytes as they come, in pieces, without a buffer for all of them.
+pub(crate) fn stream(
+    mut hasher: SipHasher13,
+    domain: Domain,
+    bytes: impl Iterator<Item = u8>,
+) -> u64 {
+    let mut piece = [0u8; 64];
+    let mut held = 0;
+    for byte in bytes {
+        if let Some(slot) = piece.get_mut(held) {
+            *slot = byte;
+        }
+        held += 1;
+        if held == piece.len() {
+            hasher.write(&piece);
+            held = 0;
+        }
+    }
+    hasher.write(piece.get(..held).unwrap_or_default());
+    hasher.write_u8(domain as u8);
+    hasher.finish()
+}

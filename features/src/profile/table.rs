@@ -1,0 +1,204 @@
+//! Bottom-k tables: the k smallest keys with exact counts and their first few sources. Not here: what the keys mean.
+//!
+//! Keys are hashes (or small numbers, where every possible key fits), so that the smallest k are a fair sample. A key
+//! that falls out has k smaller ones, which stay; it can never come back. Counts of what remains are therefore exact,
+//! and a table depends on the set of observations alone: neither their order nor how they were split and merged.
+
+/// How many distinct sources must have brought something before it shapes a profile.
+///
+/// Two: one client alone, however often it repeats itself, teaches nothing, while on the development capture of one
+/// site a quota of three already made a third of the ordinary rare values look alien.
+pub(crate) const QUOTA: usize = 2;
+
+/// The [`QUOTA`] smallest distinct sources, as 32-bit hashes in ascending order; `NONE` fills what is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sources(pub(crate) [u32; QUOTA]);
+
+const NONE: u32 = u32::MAX;
+
+impl Sources {
+    pub(crate) const EMPTY: Self = Self([NONE; QUOTA]);
+
+    pub(crate) fn one(source: u32) -> Self {
+        let mut sources = Self::EMPTY;
+        sources.add(source);
+        sources
+    }
+
+    pub(crate) fn add(&mut self, source: u32) {
+        let mut carry = source.min(NONE - 1);
+        for slot in &mut self.0 {
+            if *slot == carry {
+                return;
+            }
+            if carry < *slot {
+                std::mem::swap(slot, &mut carry);
+            }
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        for source in other.0 {
+            if source != NONE {
+                self.add(source);
+            }
+        }
+    }
+
+    pub(crate) fn count(self) -> usize {
+        self.0.iter().filter(|slot| **slot != NONE).count()
+    }
+
+    /// Ascending, distinct, filled from the front.
+    pub(crate) fn is_valid(self) -> bool {
+        self.0.windows(2).all(|pair| match pair {
+            [first, second] => first < second || (*first == NONE && *second == NONE),
+            _ => true,
+        })
+    }
+}
+
+/// One key of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<K> {
+    pub(crate) key: K,
+    pub(crate) count: u32,
+    pub(crate) sources: Sources,
+}
+
+impl<K> Entry<K> {
+    /// Whether enough sources brought it; a key that only one source ever used is taken at its word.
+    pub(crate) fn is_admitted(&self, quota: usize) -> bool {
+        self.sources.count() >= quota
+    }
+}
+
+/// The smallest keys in ascending order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Table<K> {
+    pub(crate) entries: Vec<Entry<K>>,
+    /// Whether keys have fallen out: then nothing is known about keys above the last one.
+    pub(crate) cut: bool,
+}
+
+impl<K> Default for Table<K> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            cut: false,
+        }
+    }
+}
+
+impl<K: Copy + Ord> Table<K> {
+    pub(crate) fn add(&mut self, key: K, count: u32, source: u32, limit: usize) {
+        self.add_entry(
+            Entry {
+                key,
+                count,
+                sources: Sources::one(source),
+            },
+            limit,
+        );
+    }
+
+    fn add_entry(&mut self, new: Entry<K>, limit: usize) {
+        match self
+            .entries
+            .binary_search_by(|entry| entry.key.cmp(&new.key))
+        {
+            Ok(at) => {
+                if let Some(entry) = self.entries.get_mut(at) {
+                    entry.count = entry.count.saturating_add(new.count);
+                    entry.sources.merge(new.sources);
+                }
+            }
+            Err(at) if at >= limit => self.cut = true,
+            Err(at) => {
+                if self.entries.len() >= limit {
+                    self.entries.truncate(limit - 1);
+                    self.cut = true;
+                }
+                self.entries.insert(at, new);
+            }
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self, limit: usize) {
+        self.cut |= other.cut;
+        let mut merged = Vec::with_capacity(self.entries.len().max(other.entries.len()));
+        let (mut left, mut right) = (
+            self.entries.iter().peekable(),
+            other.entries.iter().peekable(),
+        );
+        loop {
+            let next = match (left.peek(), right.peek()) {
+                (None, None) => break,
+                (Some(one), Some(two)) if one.key == two.key => {
+                    let mut entry = **one;
+                    entry.count = entry.count.saturating_add(two.count);
+                    entry.sources.merge(two.sources);
+                    left.next();
+                    right.next();
+                    entry
+                }
+                (Some(one), Some(two)) if one.key > two.key => {
+                    let entry = **two;
+                    right.next();
+                    entry
+                }
+                (Some(one), _) => {
+                    let entry = **one;
+                    left.next();
+                    entry
+                }
+                (None, Some(two)) => {
+                    let entry = **two;
+                    right.next();
+                    entry
+                }
+            };
+            if merged.len() == limit {
+                self.cut = true;
+                break;
+            }
+            merged.push(next);
+        }
+        self.entries = merged;
+    }
+
+    pub(crate) fn find(&self, key: K) -> Option<&Entry<K>> {
+        self.entries
+            .binary_search_by(|entry| entry.key.cmp(&key))
+            .ok()
+            .and_then(|at| self.entries.get(at))
+    }
+
+    /// The keys that enough sources brought, in ascending order.
+    pub(crate) fn admitted(&self, quota: usize) -> impl Iterator<Item = &Entry<K>> {
+        self.entries
+            .iter()
+            .filter(move |entry| entry.is_admitted(quota))
+    }
+
+    /// How many observations, out of those counted here, a look-up would not have recognised: the Good-Turing
+    /// estimate (Good 1953) of how often the next one is new, with the quota in place of "seen once".
+    pub(crate) fn novel(&self, quota: usize) -> f64 {
+        self.entries
+            .iter()
+            .map(|entry| {
+                let few = entry.sources.count();
+                let alone = few < quota || entry.count as usize <= quota;
+                if alone { f64::from(entry.count) } else { 0.0 }
+            })
+            .sum()
+    }
+
+    /// How many observations are counted here.
+    pub(crate) fn total(&self) -> f64 {
+        self.entries
+            .iter()
+            .map(|entry| f64::from(entry.count))
+            .sum()
+    }
+}
