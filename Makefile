@@ -4,7 +4,7 @@ SHELL := /bin/bash
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build model held-out lint bench fuzz onnxruntime preflight
+.PHONY: help demo test build model held-out lint bench bench-detect fuzz onnxruntime preflight
 
 help: ## this list
 	@echo "Weir: an inline web application firewall whose detector is an autoencoder"
@@ -38,6 +38,9 @@ lint: ## formatting, clippy, documentation and licences, warnings denied
 
 bench: onnxruntime ## what extraction, decoding and scoring cost on this machine
 	cargo bench -p weir-waf --bench detection
+
+bench-detect: onnxruntime ## two attack collections through the running proxy: make bench-detect DATA=FOLDER [ARGS=--verbose]
+	@scripts/bench-detect.sh "$(DATA)" $(ARGS)
 
 fuzz: ## 20 seconds of fuzzing a target
 	@scripts/fuzz.sh

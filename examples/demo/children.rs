@@ -131,6 +131,6 @@ pub(crate) fn find(name: &str, given: Option<&Path>) -> Result<PathBuf> {
         .map(|folder| folder.join(name))
         .find(|path| path.is_file());
     found.with_context(|| {
-        format!("`{name}` is not built; run `make demo`, or name it with --{name} PATH")
+        format!("`{name}` is not built; run `make build`, or name it with --{name} PATH")
     })
 }
