@@ -93,11 +93,17 @@ impl Placeholder {
             "RawRequest" if payload.starts_with("cmd=") => {
                 self.request(encoder, &format!("padding={padding}&{payload}"))
             }
-            // Sixfold in this encoding, the padding alone would be more than is inspected: the letters stay letters.
+            // Sixfold in this placeholder's own encoding, the padding alone would be more than is inspected: it is written
+            // as it is.
             "JSONRequest" => {
-                let payload = encode::apply(encoder, payload)
-                    .ok_or_else(|| format!("the encoder {encoder} is not known"))?;
-                self.filled(&padding, &payload)?.checked()
+                let apply = |text: &str| {
+                    encode::apply(encoder, text)
+                        .ok_or_else(|| format!("the encoder {encoder} is not known"))
+                };
+                let whole = apply(&format!("{padding}{payload}"))?;
+                let (padding, payload) =
+                    whole.split_at(whole.len().saturating_sub(apply(payload)?.len()));
+                self.filled(padding, payload)?.checked()
             }
             _ => self.request(encoder, &format!("{padding}{payload}")),
         }
