@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher13;
 use super::columns as column;
 use super::hash::{folded_hash, skeleton_hash};
 use super::key_stats::{KeyStats, mark_bits, traits};
-use super::symbols::{self, ALPHABET, Kind, SHARES, Summary};
+use super::symbols::{self, ALPHABET, CLASSES, Kind, MARK_CLASSES, SHARES, Summary};
 use super::table::{Entry, QUOTA, Table};
 use crate::field::Field;
 
@@ -226,13 +226,17 @@ pub(crate) struct KeyProfile {
     length: Moments,
     length_weight: f32,
     classes: u64,
+    /// How surprising it is when a class of symbol is missing.
+    missing: [f32; CLASSES],
+    /// The most occurrences of each mark.
+    marks_most: [u8; MARK_CLASSES],
     trigrams: Known<u32>,
     pub(crate) skeletons: Known<u64>,
     /// The skeletons' surprises where they were seen, in the order of `skeletons`.
     rarities: Box<[f32]>,
     pub(crate) values: Known<u64>,
     bigrams: Bigrams,
-    /// The logarithm of how many values were of a kind, where nearly all were.
+    /// How surprising it is when a value is not of a kind that nearly all were.
     pub(crate) kinds: [f32; Kind::ALL.len()],
     shares: [Moments; SHARES],
     parts: Moments,
@@ -274,20 +278,31 @@ impl KeyProfile {
                 admitted(traits::LENGTH, steps).map(|(step, count)| {
                     (f64::from(symbols::step_length(step as u8).ln_1p()), count)
                 }),
-                0.05,
+                0.02,
             ),
             length_weight: surprise(length_table.novel(quota), total),
             classes: bits(traits::CLASS, 64) as u64,
+            missing: always(range(traits::CLASS, CLASSES as u16), traits::CLASS, total),
+            marks_most: std::array::from_fn(|mark| {
+                admitted(traits::MARK_COUNT + 8 * mark as u16, 8)
+                    .map(|(step, _)| step as u8 + 1)
+                    .max()
+                    .unwrap_or(0)
+            }),
             trigrams: Known::new(&stats.trigrams, quota, stats.trigrams.total(), 1.0),
             rarities: stats
                 .skeletons
                 .admitted(quota)
-                .map(|entry| -((f64::from(entry.count) / total.max(1.0)).ln()) as f32)
+                .map(|entry| (total / f64::from(entry.count.max(1))).ln().max(0.0) as f32)
                 .collect(),
             skeletons: Known::of(&stats.skeletons, quota, total),
             values: Known::of(&stats.values, quota, total),
             bigrams: Bigrams::of(&stats.traits, quota),
-            kinds: kinds(range(traits::KIND, Kind::ALL.len() as u16), total),
+            kinds: always(
+                range(traits::KIND, Kind::ALL.len() as u16),
+                traits::KIND,
+                total,
+            ),
             shares: std::array::from_fn(|kind| {
                 let from = traits::SHARE + 16 * kind as u16;
                 Moments::of(
@@ -316,15 +331,24 @@ impl KeyProfile {
         self.write_length(summary.length, out);
         let new = (summary.classes & !self.classes).count_ones();
         out[column::CLASSES] = ((new as f32).ln_1p() * 2.0).min(CLIP);
+        out[column::CLASSES_MISSING] = worst_missing(&self.missing, summary.classes);
+        let more: u32 = summary
+            .marks
+            .iter()
+            .zip(&self.marks_most)
+            .map(|(count, most)| u32::from(count.saturating_sub(*most)))
+            .sum();
+        out[column::MARK_COUNTS] = ((more as f32).ln_1p() * 3.0).min(CLIP);
         self.write_skeleton(hasher, value, out);
         out[column::VALUE] = self.values.surprise(folded_hash(hasher, value));
         self.bigrams.write(value, out);
-        out[column::KIND] = self
-            .kinds
-            .iter()
-            .enumerate()
-            .filter(|(kind, _)| summary.kinds >> kind & 1 == 0)
-            .fold(0.0, |most: f32, (_, strength)| most.max(*strength));
+        // A shape that is known here, if rare, is no break with the type.
+        let new_shape = out[column::SKELETON_RARE] == 0.0 && out[column::SKELETON] > 0.0;
+        out[column::KIND] = if new_shape {
+            worst_missing(&self.kinds, u64::from(summary.kinds))
+        } else {
+            0.0
+        };
         for (kind, share) in summary.shares.into_iter().enumerate() {
             out[column::SHARES + kind] = self.shares[kind].z(share);
         }
@@ -339,6 +363,7 @@ impl KeyProfile {
         } else {
             self.maturity.min(CLIP)
         };
+        out[column::TOTAL] = total(out);
     }
 
     fn write_length(&self, length: usize, out: &mut [f32]) {
@@ -357,7 +382,10 @@ impl KeyProfile {
         );
         let beyond = (natural - symbols::step_length(most).ln_1p())
             .max(symbols::step_length(least).ln_1p() - natural);
-        out[column::LENGTH_BEYOND] = (beyond * 5.0).clamp(0.0, CLIP);
+        if beyond > 0.0 {
+            // A step beyond a range that hardly ever moves says as much as a leap beyond one that does.
+            out[column::LENGTH_BEYOND] = (beyond * 5.0 + self.length_weight / 2.0).min(CLIP);
+        }
     }
 
     fn write_skeleton(&self, hasher: SipHasher13, value: &[u8], out: &mut [f32]) {
@@ -379,6 +407,54 @@ impl KeyProfile {
     }
 }
 
+/// What nearly every value had.
+const ALWAYS: f64 = 0.95;
+
+/// How surprising it is when one of a range of traits is missing: 0 for those that not nearly every value has.
+fn always<const N: usize>(entries: &[Entry<u16>], from: u16, total: f64) -> [f32; N] {
+    let mut weights = [0.0; N];
+    for entry in entries {
+        let count = f64::from(entry.count);
+        if count >= total * ALWAYS {
+            weights[usize::from(entry.key - from)] = surprise((total - count).max(0.0), total);
+        }
+    }
+    weights
+}
+
+fn worst_missing(weights: &[f32], present: u64) -> f32 {
+    weights
+        .iter()
+        .enumerate()
+        .filter(|(bit, _)| present >> bit & 1 == 0)
+        .fold(0.0, |most: f32, (_, weight)| most.max(*weight))
+}
+
+/// The columns that are 0 unless something was never seen.
+const NEVER_SEEN: [usize; 12] = [
+    column::LENGTH_BEYOND,
+    column::LENGTH_NEW,
+    column::CLASSES,
+    column::CLASSES_MISSING,
+    column::MARK_COUNTS,
+    column::TRIGRAMS,
+    column::TRIGRAM_SHARE,
+    column::SKELETON,
+    column::VALUE,
+    column::KIND,
+    column::LAYERS,
+    column::MARKS,
+];
+
+/// The length of the vector of everything never seen: little of much adds up here to something that one column shows.
+fn total(out: &[f32]) -> f32 {
+    let squares: f32 = NEVER_SEEN
+        .iter()
+        .map(|column| out[*column] * out[*column])
+        .sum();
+    (squares.sqrt() / 2.0).min(CLIP)
+}
+
 /// The entries of a range of keys.
 fn range(table: &Table<u16>, from: u16, keys: u16) -> &[Entry<u16>] {
     let start = table.entries.partition_point(|entry| entry.key < from);
@@ -386,19 +462,6 @@ fn range(table: &Table<u16>, from: u16, keys: u16) -> &[Entry<u16>] {
         .entries
         .partition_point(|entry| entry.key < from + keys);
     &table.entries[start..end]
-}
-
-/// How sure a parameter is of a kind: the logarithm of the number of values that were, when at least 98% were.
-fn kinds(entries: &[Entry<u16>], total: f64) -> [f32; Kind::ALL.len()] {
-    let mut strengths = [0.0; Kind::ALL.len()];
-    for entry in entries {
-        let share = f64::from(entry.count) / total.max(1.0);
-        let sure = ((share - 0.98) / 0.02).clamp(0.0, 1.0);
-        let kind = usize::from(entry.key - traits::KIND);
-        strengths[kind] = (f64::from(entry.count).ln_1p() * sure) as f32;
-        strengths[kind] = strengths[kind].min(CLIP);
-    }
-    strengths
 }
 
 fn examples(stats: &KeyStats, quota: usize) -> Vec<(Box<[u8]>, f32)> {

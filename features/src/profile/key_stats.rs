@@ -37,6 +37,8 @@ pub(crate) mod traits {
     pub(crate) const LAYERS: u16 = 384;
     /// Obfuscated encodings, and one key for each mark.
     pub(crate) const MARKS: u16 = 392;
+    /// Occurrences of each mark: 8 keys each, for 1 to 8.
+    pub(crate) const MARK_COUNT: u16 = 512;
     /// Bigrams.
     pub(crate) const BIGRAM: u16 = 4096;
     /// No key is this large, so no table of traits is ever cut.
@@ -71,6 +73,13 @@ impl Seen {
         }
         let parts = symbols::skeleton(value).count();
         keys.push(traits::PARTS + u16::from(symbols::parts_step(parts)));
+        for (mark, count) in (0u16..).zip(summary.marks) {
+            keys.extend(
+                count
+                    .checked_sub(1)
+                    .map(|steps| traits::MARK_COUNT + 8 * mark + u16::from(steps)),
+            );
+        }
         keys.push(traits::LAYERS + u16::from(field.layers.min(7)));
         keys.extend(mark_bits(field).map(|bit| traits::MARKS + bit));
         Self {

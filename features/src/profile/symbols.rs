@@ -67,12 +67,17 @@ const SKELETON_SYMBOL: [u8; 256] = {
 };
 
 /// Symbol classes: lower and upper case, digits, blanks, line breaks, control, non-ASCII, and each mark by itself.
-pub(crate) const CLASSES: usize = 39;
+pub(crate) const CLASSES: usize = FIRST_MARK + MARK_CLASSES;
+const FIRST_MARK: usize = 7;
+/// The marks of ASCII.
+pub(crate) const MARK_CLASSES: usize = 32;
+/// Occurrences of a mark beyond this many are not told apart.
+pub(crate) const MOST_COUNTED: u8 = 8;
 
 const CLASS: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
-    let mut mark = 7;
+    let mut mark = FIRST_MARK as u8;
     while byte < 256 {
         table[byte] = match byte as u8 {
             b'a'..=b'z' => 0,
@@ -163,6 +168,8 @@ pub(crate) struct Summary {
     pub(crate) length: usize,
     /// Which symbol classes occur, as bits.
     pub(crate) classes: u64,
+    /// How often each mark stands there, up to [`MOST_COUNTED`].
+    pub(crate) marks: [u8; MARK_CLASSES],
     /// Letters, digits, upper case and marks, as shares of the length.
     pub(crate) shares: [f32; SHARES],
     /// Which [`Kind`]s the value is, as bits.
@@ -181,10 +188,13 @@ impl Summary {
         });
         let length = value.len().max(1) as f32;
         let share = |count: u16| f32::from(count) / length;
-        let marks: u16 = counts[7..].iter().sum();
+        let marks: u16 = counts[FIRST_MARK..].iter().sum();
         Self {
             length: value.len(),
             classes,
+            marks: std::array::from_fn(|mark| {
+                counts[FIRST_MARK + mark].min(u16::from(MOST_COUNTED)) as u8
+            }),
             shares: [
                 share(counts[0] + counts[1]),
                 share(counts[2]),
