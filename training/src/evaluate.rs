@@ -2,22 +2,47 @@
 //!
 //! Must not be here: training, calibration, and choices of thresholds. A measure never looks at what it could improve.
 
+pub mod bootstrap;
+pub mod build;
+mod cases;
+pub mod compare;
+pub mod curves;
+pub mod groups;
+mod hosts;
 pub mod html;
+pub mod lookalikes;
 pub mod measures;
 pub mod report;
+pub mod run;
 pub mod samples;
+pub mod sites;
 mod text;
+pub mod views;
+mod whole;
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
-use weir_features::{Location, RequestVector};
+use weir_features::{Extractor, Location, RequestVector, Scratch};
 use weir_scoring::budget::Scores;
 use weir_scoring::engine::{Engine, EngineScratch, NoExceptions};
 use weir_scoring::record::OwnedRequest;
 
 use crate::progress::{Progress, Stage, Stop};
+use compare::Other;
+use lookalikes::LookalikeSample;
 use samples::{AttackSample, NormalSample};
+
+/// A normal request and what was said about it.
+pub type Normal = (NormalSample, Scored);
+
+/// An attack and what was said about it.
+pub type Attack = (AttackSample, Scored);
+
+/// A request, and what the request detector gets of it.
+pub type Input<'s> = (&'s OwnedRequest, Option<&'s RequestVector>);
 
 /// Scores of chunks with the chunks' numbers.
 type Numbered = Vec<(usize, Vec<Scored>)>;
@@ -32,51 +57,56 @@ pub struct Scored {
     pub scores: Scores,
     /// Where the deciding field stands, and its name.
     pub top: Option<(Location, Vec<u8>)>,
+    /// Equal for requests that no field detector can tell apart, see [`identity`].
+    pub identity: u64,
 }
 
 /// Everything that the report is made of.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Evaluation {
     /// Normal requests with what they scored.
-    pub normal: Vec<(NormalSample, Scored)>,
+    pub normal: Vec<Normal>,
     /// Attacks with what they scored.
-    pub attacks: Vec<(AttackSample, Scored)>,
+    pub attacks: Vec<Attack>,
+    /// Look-alikes with what they scored.
+    pub lookalikes: Vec<(LookalikeSample, Scored)>,
+    /// Whether attacks were grafted into the normal requests, and not into others.
+    pub own_templates: bool,
+    /// Identities of requests that the bundle was trained on.
+    pub seen: HashSet<u64>,
+    /// Another bundle on the same samples.
+    pub other: Option<Other>,
 }
 
-/// Scores all samples on `workers` threads; the order stays.
+/// A hash of what the field detector can see of a request: its host, and the location, name and decoded value of every
+/// field. Equal ones give equal rows with any bundle, profiles included, so they are duplicates.
+#[must_use]
+pub fn identity(request: &OwnedRequest, scratch: &mut Scratch) -> u64 {
+    let mut fields: Vec<u64> = request.with_view(|view| {
+        let fields = Extractor::shared().extract(view, scratch);
+        let hashes = fields.iter().map(|field| {
+            let mut hasher = DefaultHasher::new();
+            (field.location, field.key, field.value).hash(&mut hasher);
+            hasher.finish()
+        });
+        hashes.collect()
+    });
+    fields.sort_unstable();
+    fields.dedup();
+    let mut hasher = DefaultHasher::new();
+    let host = request.host().unwrap_or_default().to_ascii_lowercase();
+    (host, fields).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Scores requests on `workers` threads; the order stays.
 ///
 /// # Errors
 /// When the engine fails or the run is stopped.
 pub fn score(
     engine: &Engine,
     workers: usize,
-    normal: Vec<NormalSample>,
-    attacks: Vec<AttackSample>,
-    progress: Progress,
-    stop: &Stop,
-) -> anyhow::Result<Evaluation> {
-    let requests: Vec<(&OwnedRequest, Option<&RequestVector>)> = normal
-        .iter()
-        .map(|sample| (&sample.request, sample.vector.as_ref()))
-        .chain(
-            attacks
-                .iter()
-                .map(|sample| (&sample.request, sample.vector.as_ref())),
-        )
-        .collect();
-    let mut scored = run(engine, workers, &requests, progress, stop)?;
-    drop(requests);
-    let of_attacks = scored.split_off(normal.len());
-    Ok(Evaluation {
-        normal: normal.into_iter().zip(scored).collect(),
-        attacks: attacks.into_iter().zip(of_attacks).collect(),
-    })
-}
-
-fn run(
-    engine: &Engine,
-    workers: usize,
-    requests: &[(&OwnedRequest, Option<&RequestVector>)],
+    requests: &[Input<'_>],
     progress: Progress,
     stop: &Stop,
 ) -> anyhow::Result<Vec<Scored>> {
@@ -115,12 +145,13 @@ fn run(
 fn work(
     engine: &Engine,
     worker: usize,
-    chunks: &[&[(&OwnedRequest, Option<&RequestVector>)]],
+    chunks: &[&[Input<'_>]],
     next: &AtomicUsize,
     stage: &std::sync::Mutex<Stage>,
     stop: &Stop,
 ) -> anyhow::Result<Numbered> {
     let mut scratch = EngineScratch::default();
+    let mut fields = Scratch::default();
     let mut out = Vec::new();
     loop {
         stop.check()?;
@@ -136,6 +167,7 @@ fn work(
             scored.push(Scored {
                 scores: assessment.scores,
                 top: assessment.top.map(|top| (top.location, top.key)),
+                identity: identity(request, &mut fields),
             });
         }
         if let Ok(mut stage) = stage.lock() {

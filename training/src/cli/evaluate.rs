@@ -1,30 +1,35 @@
-//! `weir-train evaluate`: the measures of a bundle on data that it was not trained on.
+//! `weir-train evaluate`: arguments to options, the report to stdout and files.
+//!
+//! Must not be here: any step of the evaluation itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
-use weir_scoring::bundle::Bundle;
-use weir_scoring::engine::{Engine, EngineOptions};
-use weir_scoring::ort::{ExecutionProvider, Runtime};
 
 use super::UsageError;
-use crate::data::{self, BadLine, Exposure, Keep, LabelledRequest, ReadOptions, Requests};
-use crate::evaluate::report::{About, Report, report};
-use crate::evaluate::samples::{self, GraftOptions};
-use crate::evaluate::{self, html};
-use crate::fit::vectors;
+use crate::evaluate::run::{Options, run};
+use crate::evaluate::views::By;
+use crate::evaluate::{html, sites};
 use crate::progress::{Progress, Stop};
 
-/// Bad lines that are named; the rest are counted.
-const NAMED_BAD_LINES: usize = 5;
+/// More resamples say nothing more.
+const MOST_RESAMPLES: usize = 100_000;
 
 const DETAILS: &str = "\
 Records labelled anomalous in --normal files and records labelled normal in --attack files are ignored, so one labelled file can be
-given twice. Payload records are grafted into the normal requests, each distinct payload once, always the same way for one --seed.
+given twice. Payload records are grafted into the normal requests (or those of --into), each distinct payload once, always the same
+way for one --seed. With --per-host every host gets payloads of its own, in values that its requests really have: host, path, names
+and all other values stay, so that nothing but the payload tells an attack.
+
+Figures come with 95% bootstrap intervals: attacks are resampled one by one, normal requests host by host where there are at least 40
+hosts and one by one otherwise. `distinct` counts requests once that are equal in host and in every field (location, name, decoded
+value); with --seen, `unseen` leaves normal requests out that the bundle was trained on.
 
 Examples:
   weir-train evaluate --bundle models/site --normal split/test.jsonl --attack unseen.jsonl --report report.html
-  weir-train evaluate --bundle models/csic --normal dev.jsonl.gz --attack dev.jsonl.gz --drop-cookie JSESSIONID
+  weir-train evaluate --bundle models/new --against models/base --normal later.jsonl --attack attacks.jsonl --report report.html
+  weir-train evaluate --bundle models/site --normal later.jsonl --attack attacks.jsonl --per-host 200 --by time
+  weir-train evaluate --bundle models/csic --normal dev.jsonl.gz --attack dev.jsonl.gz --seen train.jsonl.gz --drop-cookie JSESSIONID
   CSIC 2010 carries a JSESSIONID cookie that is unique for each request: train and evaluate with --drop-cookie JSESSIONID.";
 
 /// Arguments of `weir-train evaluate`.
@@ -34,18 +39,39 @@ pub struct Args {
     /// The bundle to measure
     #[arg(long, value_name = "DIR")]
     bundle: PathBuf,
+    /// Another bundle to compare it with, on the same samples
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
     /// Normal requests: JSON Lines, also .gz and .zst
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     normal: Vec<PathBuf>,
     /// Attacks: payload records or anomalous request records
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     attack: Vec<PathBuf>,
+    /// Graft payloads into these requests instead of the normal ones
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    into: Vec<PathBuf>,
+    /// Harmless look-alikes of attacks: text lines, payload records or requests, counted as a class of their own
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    lookalikes: Vec<PathBuf>,
+    /// What the bundle was trained on: adds figures without requests that repeat one of these
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    seen: Vec<PathBuf>,
+    /// Judge each host by its own normal requests, with N attacks on each
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = sites::DEFAULT_PER_HOST_TEXT)]
+    per_host: Option<usize>,
+    /// Show the data by its parts; repeatable
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "VIEW")]
+    by: Vec<By>,
     /// Write the report as one HTML file
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// The report as one JSON object on stdout, progress as JSON Lines on stderr
     #[arg(long)]
     json: bool,
+    /// Write the report as JSON to a file as well
+    #[arg(long, value_name = "FILE")]
+    json_to: Option<PathBuf>,
     /// At most this many payloads a class
     #[arg(long, value_name = "N")]
     max_per_class: Option<usize>,
@@ -55,10 +81,13 @@ pub struct Args {
     /// Remove a cookie from every request; repeatable
     #[arg(long = "drop-cookie", value_name = "NAME")]
     drop_cookies: Vec<String>,
-    /// Of the grafting
+    /// Resamples behind the intervals; 0 for none
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    resamples: usize,
+    /// Of grafting and resampling
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
-    /// Scoring threads [default: all cores, at most 8]
+    /// Threads [default: all cores, at most 8]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// ONNX Runtime library: a file or the folder it is in
@@ -72,132 +101,62 @@ impl Args {
     /// # Errors
     /// When the bundle does not load, data cannot be read, or a report cannot be written.
     pub fn run(self) -> anyhow::Result<()> {
-        if self.max_normal == Some(0) || self.max_per_class == Some(0) {
+        let counts = [self.max_normal, self.max_per_class, self.per_host];
+        if counts.contains(&Some(0)) {
             return Err(UsageError(
-                "--max-normal and --max-per-class must be at least 1".to_owned(),
+                "--max-normal, --max-per-class and --per-host must be at least 1".to_owned(),
             )
             .into());
+        }
+        if self.resamples > MOST_RESAMPLES {
+            return Err(
+                UsageError(format!("--resamples must be at most {MOST_RESAMPLES}")).into(),
+            );
         }
         let progress = if self.json {
             Progress::Json
         } else {
             Progress::Human
         };
-        let report = self.measure(progress, &Stop::on_signals()?)?;
-        if let Some(path) = &self.report {
-            std::fs::write(path, html::page(&report))
-                .with_context(|| format!("cannot write {}", path.display()))?;
+        let (json, report, json_to) = (self.json, self.report.clone(), self.json_to.clone());
+        let made = run(&self.options(), progress, &Stop::on_signals()?)?;
+        let write = |path: &PathBuf, content: String| {
+            std::fs::write(path, content)
+                .with_context(|| format!("cannot write {}", path.display()))
+        };
+        if let Some(path) = &report {
+            write(path, html::page(&made))?;
         }
-        if self.json {
-            println!("{}", serde_json::to_string(&report)?);
+        if let Some(path) = &json_to {
+            write(path, serde_json::to_string(&made)? + "\n")?;
+        }
+        if json {
+            println!("{}", serde_json::to_string(&made)?);
         } else {
-            print!("{}", report.to_text());
+            print!("{}", made.to_text());
         }
         Ok(())
     }
 
-    fn measure(&self, progress: Progress, stop: &Stop) -> anyhow::Result<Report> {
-        let workers = self
-            .threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-            .clamp(1, 8);
-        let runtime = Runtime::load(self.onnxruntime.as_deref(), None)?;
-        let engine = load(&self.bundle, runtime, workers)?;
-        let (normal, attacks) = self.read(progress)?;
-        let bad_lines = normal.bad + attacks.bad;
-        let vectors = engine
-            .wants_vector()
-            .then(|| replayed(&normal.records, &attacks.requests));
-        let (of_normal, of_attacks) = match &vectors {
-            Some(all) => all
-                .split_at_checked(normal.records.len())
-                .map_or((None, None), |(a, b)| (Some(a), Some(b))),
-            None => (None, None),
-        };
-        let mut normal_samples = samples::normal(&normal.records, of_normal);
-        drop(normal);
-        if let Some(most) = self.max_normal {
-            let stride = normal_samples.len().div_ceil(most).max(1);
-            normal_samples = normal_samples.into_iter().step_by(stride).collect();
-        }
-        let options = GraftOptions {
+    fn options(self) -> Options {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Options {
+            bundle: self.bundle,
+            against: self.against,
+            normal: self.normal,
+            attack: self.attack,
+            into: self.into,
+            lookalikes: self.lookalikes,
+            seen: self.seen,
+            per_host: self.per_host,
+            views: self.by,
+            drop_cookies: self.drop_cookies,
+            max_per_class: self.max_per_class,
+            max_normal: self.max_normal,
+            resamples: self.resamples,
             seed: self.seed,
-            most_a_class: self.max_per_class,
-        };
-        let attack_samples = samples::attacks(&attacks, of_attacks, &normal_samples, &options);
-        drop(attacks);
-        let evaluation = evaluate::score(
-            &engine,
-            workers,
-            normal_samples,
-            attack_samples,
-            progress,
-            stop,
-        )?;
-        let budgets = engine.manifest().budgets;
-        let about = About {
-            bundle: engine.id().to_owned(),
-            budgets,
-            budget_names: [budgets.flag.to_string(), budgets.block.to_string()],
-            bad_lines,
-        };
-        Ok(report(&evaluation, about))
-    }
-
-    fn read(&self, progress: Progress) -> anyhow::Result<(Requests, Exposure)> {
-        let options = ReadOptions {
-            keep: Keep::Normal,
-            drop_cookies: self.drop_cookies.clone(),
-            limit: None,
-        };
-        let normal = data::read_requests(&self.normal, &options).context("cannot read --normal")?;
-        let attacks = data::read_attacks(&self.attack, &options).context("cannot read --attack")?;
-        tell(progress, &normal.bad_lines, normal.bad);
-        tell(progress, &attacks.bad_lines, attacks.bad);
-        anyhow::ensure!(
-            !normal.records.is_empty(),
-            "--normal holds no request that is not labelled anomalous"
-        );
-        anyhow::ensure!(
-            !attacks.payloads.is_empty() || !attacks.requests.is_empty(),
-            "--attack holds neither payloads nor requests that are not labelled normal"
-        );
-        Ok((normal, attacks))
-    }
-}
-
-fn load(directory: &Path, runtime: &'static Runtime, workers: usize) -> anyhow::Result<Engine> {
-    let bundle = Bundle::open(directory)
-        .with_context(|| format!("cannot open the bundle {}", directory.display()))?;
-    let fingerprint = weir_features::schema::fingerprint();
-    anyhow::ensure!(
-        bundle.manifest().fingerprint == fingerprint,
-        "the bundle {} was made for another extractor ({}, this one is {fingerprint}): train it again",
-        directory.display(),
-        bundle.manifest().fingerprint
-    );
-    let options = EngineOptions {
-        workers,
-        provider: ExecutionProvider::Cpu,
-    };
-    Engine::load(runtime, &bundle, &options)
-        .with_context(|| format!("cannot load the bundle {}", directory.display()))
-}
-
-/// Vectors of normal requests and attacks as their clients' windows saw them: in one replay, ordered by time.
-fn replayed(
-    normal: &[LabelledRequest],
-    attacks: &[LabelledRequest],
-) -> Vec<weir_features::RequestVector> {
-    let all: Vec<LabelledRequest> = normal.iter().chain(attacks).cloned().collect();
-    vectors::replay(&all)
-}
-
-fn tell(progress: Progress, kept: &[BadLine], bad: u64) {
-    for line in kept.iter().take(NAMED_BAD_LINES) {
-        progress.note(&format!("skipped {line}"));
-    }
-    if bad > NAMED_BAD_LINES as u64 {
-        progress.note(&format!("skipped {bad} bad lines in all"));
+            threads: self.threads.unwrap_or(cores).clamp(1, 8),
+            onnxruntime: self.onnxruntime,
+        }
     }
 }

@@ -1,19 +1,57 @@
-//! The report: every measure by detector, with and without duplicates, by class, source and location.
+//! What an evaluation found: every measure by detector, with and without duplicates, by class, source, location and host.
 //!
-//! Must not be here: how it is shown.
-
-use std::collections::BTreeMap;
+//! Must not be here: how it is measured (`measures`, `build`) and how it is shown (`text`, `html`).
 
 use serde::Serialize;
-use weir_features::Location;
-use weir_scoring::budget::{Budgets, Scores, Verdict, verdict};
+use weir_scoring::reason::Reason;
 
-use super::measures::{self, Measures};
-use super::samples::{AttackSample, NormalSample, distinct};
-use super::{Evaluation, Scored};
+use super::bootstrap::{Estimate, Unit};
+use super::measures::{FALSE_POSITIVE_RATES, HEADLINES};
 
-/// Misses and false alarms that are listed.
-const LISTED: usize = 60;
+/// One set of samples, measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Comparison {
+    /// Normal requests.
+    pub normal: usize,
+    /// Attacks.
+    pub attacks: usize,
+    /// Area under the ROC curve: the probability that an attack scores above a normal request.
+    pub roc_auc: Estimate,
+    /// Average precision at this sample's share of attacks.
+    pub pr_auc: Estimate,
+    /// Share of attacks found at each false-positive rate.
+    pub tpr_at_fpr: Vec<RateAt>,
+    /// The best mean of true-positive and true-negative rate.
+    pub best_balanced_accuracy: Best,
+    /// The best F1.
+    pub best_f1: Best,
+}
+
+/// A true-positive rate at a false-positive rate.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct RateAt {
+    /// The false-positive rate allowed.
+    pub fpr: f64,
+    /// The share of attacks found.
+    pub tpr: Estimate,
+    /// Requests count as attacks from this score on.
+    pub threshold: f32,
+    /// Whether the normal sample is large enough to hold at least one such false positive.
+    pub supported: bool,
+}
+
+/// The best value over all thresholds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Best {
+    /// The value.
+    pub value: Estimate,
+    /// Requests count as attacks from this score on.
+    pub threshold: f32,
+    /// True-positive rate there.
+    pub tpr: f64,
+    /// True-negative rate there.
+    pub tnr: f64,
+}
 
 /// One detector, or all together.
 #[derive(Debug, Clone, Serialize)]
@@ -21,16 +59,16 @@ pub struct Detector {
     /// `combined`, `field` or `request`.
     pub name: &'static str,
     /// All samples.
-    pub all: Option<Measures>,
+    pub all: Option<Comparison>,
     /// Duplicates counted once.
-    pub distinct: Option<Measures>,
+    pub distinct: Option<Comparison>,
+    /// Duplicates counted once, and normal requests that training saw left out; only with `--seen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Comparison>,
     /// Scores of normal requests at the report's quantiles.
     pub normal_quantiles: Vec<f32>,
     /// Scores of attacks at the report's quantiles.
     pub attack_quantiles: Vec<f32>,
-    /// The ROC curve.
-    #[serde(skip)]
-    pub curve: Vec<(f64, f64)>,
 }
 
 /// How one group of attacks was found.
@@ -41,13 +79,13 @@ pub struct Group {
     /// How many attacks.
     pub attacks: usize,
     /// Against all normal requests.
-    pub roc_auc: f64,
+    pub roc_auc: Estimate,
     /// Found at the 1% false-positive rate of the whole.
-    pub tpr_at_1: f64,
+    pub tpr_at_1: Estimate,
     /// Found at the 0.5% false-positive rate of the whole.
-    pub tpr_at_05: f64,
+    pub tpr_at_05: Estimate,
     /// Found at the threshold of the best balanced accuracy.
-    pub tpr_at_best: f64,
+    pub tpr_at_best: Estimate,
 }
 
 /// The normal side of one location.
@@ -55,12 +93,20 @@ pub struct Group {
 pub struct LocationCount {
     /// The location.
     pub name: &'static str,
-    /// Normal requests that its field decided above the 1% threshold.
+    /// Normal requests whose deciding field stands there.
+    pub normal: usize,
+    /// Of these, those above the 1% threshold.
     pub false_positives_at_1: usize,
     /// Above the threshold of the best balanced accuracy.
     pub false_positives_at_best: usize,
-    /// Above the bundle's flag budget.
+    /// Flagged or blocked at the bundle's budgets.
     pub flagged: usize,
+    /// Blocked at the bundle's budgets.
+    pub blocked: usize,
+    /// Scores of these normal requests at the report's quantiles.
+    pub normal_quantiles: Vec<f32>,
+    /// Scores of attacks whose deciding field stands there.
+    pub attack_quantiles: Vec<f32>,
 }
 
 /// Verdicts at the bundle's budgets.
@@ -70,6 +116,191 @@ pub struct Confusion {
     pub normal: [usize; 3],
     /// Attacks passed, flagged, blocked.
     pub attacks: [usize; 3],
+    /// The same of distinct normal requests.
+    pub distinct_normal: [usize; 3],
+    /// The same of distinct attacks.
+    pub distinct_attacks: [usize; 3],
+}
+
+/// One host against its own normal requests.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostRow {
+    /// The host.
+    pub host: String,
+    /// Its normal requests.
+    pub normal: usize,
+    /// Attacks on it.
+    pub attacks: usize,
+    /// The score that at most 1% of its normal requests reach.
+    pub threshold_at_1: f32,
+    /// Attacks found there.
+    pub tpr_at_1: f64,
+    /// Attacks found at the threshold of 0.5% of this host's normal requests.
+    pub tpr_at_05: f64,
+    /// Its normal requests flagged at the bundle's budget.
+    pub flagged: usize,
+}
+
+/// All hosts, each against its own normal requests, and pooled.
+#[derive(Debug, Clone, Serialize)]
+pub struct Hosts {
+    /// The hosts with normal requests and attacks, the worst first.
+    pub rows: Vec<HostRow>,
+    /// The median over hosts of the rate at 1%, resampling hosts.
+    pub median_tpr_at_1: Estimate,
+    /// The lowest.
+    pub lowest_tpr_at_1: f64,
+    /// Found at 0.5% false positives over all hosts.
+    pub pooled_tpr_at_05: Estimate,
+    /// Found at 0.1%.
+    pub pooled_tpr_at_01: Estimate,
+}
+
+/// One part of the data.
+#[derive(Debug, Clone, Serialize)]
+pub struct ViewRow {
+    /// Its name.
+    pub name: String,
+    /// Normal requests.
+    pub normal: usize,
+    /// Of these, the share above the whole sample's 1% threshold.
+    pub fpr_at_1: f64,
+    /// The share above the 0.5% threshold.
+    pub fpr_at_05: f64,
+    /// Flagged at the bundle's budget.
+    pub flagged: usize,
+    /// Attacks.
+    pub attacks: usize,
+    /// Found at the whole sample's 1% threshold.
+    pub tpr_at_1: f64,
+    /// Found at the 0.5% threshold.
+    pub tpr_at_05: f64,
+}
+
+/// The data by domain, time or source.
+#[derive(Debug, Clone, Serialize)]
+pub struct View {
+    /// `domain`, `time` or `source`.
+    pub by: &'static str,
+    /// Its parts.
+    pub rows: Vec<ViewRow>,
+}
+
+/// Look-alikes of one source.
+#[derive(Debug, Clone, Serialize)]
+pub struct LookalikeRow {
+    /// The source.
+    pub name: String,
+    /// How many.
+    pub count: usize,
+    /// Flagged or blocked.
+    pub flagged: usize,
+    /// Blocked.
+    pub blocked: usize,
+}
+
+/// The benign class of look-alikes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Lookalikes {
+    /// By source; the last row is the sum.
+    pub rows: Vec<LookalikeRow>,
+    /// Those that were flagged, the highest first.
+    pub worst: Vec<Case>,
+}
+
+/// One request that an operator should look at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Case {
+    /// What it scored.
+    pub score: f32,
+    /// What the other bundle says, in comparisons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other: Option<f32>,
+    /// The class of an attack; empty for a normal request.
+    pub class: String,
+    /// The collection.
+    pub source: String,
+    /// Where the payload was put, or the deciding field of a normal request stands.
+    pub location: Option<&'static str>,
+    /// Name of the deciding field.
+    pub key: String,
+    /// The host asked for.
+    pub host: String,
+    /// The payload of an attack, shortened; empty for normal requests, whose values may be private.
+    pub text: String,
+    /// Why it scored so; secrets redacted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+
+/// Points of a curve with the band that resampling spans.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Point {
+    /// Along the axis.
+    pub x: f64,
+    /// The value there.
+    pub y: f64,
+    /// Its interval.
+    pub band: Option<[f64; 2]>,
+}
+
+/// The curves of the combined score.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Curves {
+    /// True-positive rate over false-positive rate, at logarithmic distances.
+    pub roc: Vec<Point>,
+    /// Precision over recall.
+    pub pr: Vec<Point>,
+}
+
+/// A distribution of scores: the share of the sample in each bin of [`BINS`].
+#[derive(Debug, Clone, Serialize)]
+pub struct Histogram {
+    /// What is in it.
+    pub name: String,
+    /// Samples.
+    pub count: usize,
+    /// Shares; the last bin holds everything above.
+    pub shares: Vec<f64>,
+}
+
+/// Bins of a histogram; the last takes the rest.
+pub const BINS: usize = 20;
+/// Width of a bin in score.
+pub const BIN_WIDTH: f32 = 0.4;
+
+/// One headline number of two bundles over the same samples.
+#[derive(Debug, Clone, Serialize)]
+pub struct Difference {
+    /// Its name.
+    pub name: String,
+    /// Of this bundle.
+    pub this: f64,
+    /// Of the other one.
+    pub other: f64,
+    /// This less the other, with the interval of the difference: both are measured on the same resamples.
+    pub difference: Estimate,
+}
+
+/// Two bundles side by side. Verdicts are at each bundle's own budgets.
+#[derive(Debug, Clone, Serialize)]
+pub struct Against {
+    /// Id of the other bundle.
+    pub bundle: String,
+    /// Its budgets.
+    pub budgets: [String; 2],
+    /// The headline numbers.
+    pub measures: Vec<Difference>,
+    /// The other's verdicts.
+    pub confusion: Confusion,
+    /// Normal requests flagged here and not there, the highest first, and how many.
+    pub new_false_positives: (usize, Vec<Case>),
+    /// How many normal requests are flagged there and not here.
+    pub gone_false_positives: usize,
+    /// Attacks found here and not there.
+    pub newly_caught: (usize, Vec<Case>),
+    /// Attacks found there and not here.
+    pub newly_missed: (usize, Vec<Case>),
 }
 
 /// The whole report.
@@ -79,12 +310,20 @@ pub struct Report {
     pub bundle: String,
     /// The budgets of the confusion matrix.
     pub budgets: [String; 2],
+    /// The scores from which on requests are flagged and blocked.
+    pub thresholds: [f32; 2],
     /// Normal samples and how many are distinct.
     pub normal: [usize; 2],
     /// Attacks and how many are distinct.
     pub attacks: [usize; 2],
+    /// Hosts of the normal samples.
+    pub hosts_seen: usize,
     /// Lines that were no records.
     pub bad_lines: u64,
+    /// Resamples behind the intervals.
+    pub resamples: usize,
+    /// What of the normal requests was resampled.
+    pub resampled: Unit,
     /// The detectors, combined first.
     pub detectors: Vec<Detector>,
     /// The combined score by attack class.
@@ -95,291 +334,66 @@ pub struct Report {
     pub sources: Vec<Group>,
     /// By the location that a payload was grafted into.
     pub locations: Vec<Group>,
-    /// Where false positives stand.
+    /// The normal side by the location of the deciding field.
     pub false_positives: Vec<LocationCount>,
     /// Verdicts at the bundle's budgets.
     pub confusion: Confusion,
-    /// The lowest-scoring attacks: class, location, score, payload.
-    pub misses: Vec<Miss>,
+    /// Each host for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Hosts>,
+    /// The data by its parts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<View>,
+    /// Look-alikes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookalikes: Option<Lookalikes>,
+    /// Another bundle on the same samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<Against>,
+    /// The lowest-scoring attacks.
+    pub misses: Vec<Case>,
     /// The highest-scoring normal requests.
-    pub alarms: Vec<Alarm>,
+    pub alarms: Vec<Case>,
+    /// The curves.
+    pub curves: Curves,
+    /// Score distributions: normal and attack, then by location.
+    pub histograms: Vec<Histogram>,
 }
 
-/// One normal request that scored high.
-#[derive(Debug, Clone, Serialize)]
-pub struct Alarm {
-    /// What it scored.
-    pub score: f32,
-    /// Where the deciding field stands.
-    pub location: Option<&'static str>,
-    /// Its name.
-    pub key: String,
-    /// The host asked for.
-    pub host: String,
-}
-
-/// One attack that scored low.
-#[derive(Debug, Clone, Serialize)]
-pub struct Miss {
-    /// The class.
-    pub class: String,
-    /// Where it stood.
-    pub location: Option<&'static str>,
-    /// What it scored.
-    pub score: f32,
-    /// The payload or the request's target, shortened.
-    pub text: String,
-}
-
-type Normal = (NormalSample, Scored);
-type Attack = (AttackSample, Scored);
-
-/// What a report needs to know of the bundle.
-#[derive(Debug, Clone)]
-pub struct About {
-    /// Its id.
-    pub bundle: String,
-    /// Its budgets.
-    pub budgets: Budgets,
-    /// Those as text.
-    pub budget_names: [String; 2],
-    /// Lines that were no records.
-    pub bad_lines: u64,
-}
-
-fn combined(scored: &Scored) -> f32 {
-    scored.scores.combined.value()
-}
-
-/// Makes the report.
-#[must_use]
-pub fn report(evaluation: &Evaluation, about: About) -> Report {
-    let Evaluation { normal, attacks } = evaluation;
-    let distinct_normal = distinct(normal, |(sample, _)| sample.identity);
-    let distinct_attacks = distinct(attacks, |(sample, _)| sample.identity);
-    let detectors = detectors(normal, attacks, &distinct_normal, &distinct_attacks);
-    let base = detectors.first().and_then(|detector| detector.all.clone());
-    let normal_scores: Vec<f32> = normal.iter().map(|(_, scored)| combined(scored)).collect();
-    let group = |key: &dyn Fn(&AttackSample) -> Option<String>| {
-        groups(attacks, &normal_scores, base.as_ref(), key)
-    };
-    let classes = group(&|sample| Some(sample.class.clone()));
-    Report {
-        bundle: about.bundle,
-        normal: [normal.len(), distinct_normal.len()],
-        attacks: [attacks.len(), distinct_attacks.len()],
-        bad_lines: about.bad_lines,
-        macro_average: average(&classes),
-        classes,
-        sources: group(&|sample| Some(sample.source.clone())),
-        locations: group(&|sample| sample.location.map(|location| location.name().to_owned())),
-        false_positives: false_positives(normal, base.as_ref(), &about.budgets),
-        confusion: confusion(normal, attacks, &about.budgets),
-        budgets: about.budget_names,
-        misses: misses(attacks),
-        alarms: alarms(normal),
-        detectors,
+impl Comparison {
+    /// The numbers in the order of [`HEADLINES`].
+    #[must_use]
+    pub fn headlines(&self) -> Vec<(&'static str, Estimate)> {
+        let rates = self.tpr_at_fpr.iter().map(|rate| rate.tpr);
+        let values = [self.roc_auc, self.pr_auc]
+            .into_iter()
+            .chain(rates)
+            .chain([self.best_balanced_accuracy.value, self.best_f1.value]);
+        HEADLINES.into_iter().zip(values).collect()
     }
-}
 
-/// Reads one detector's score.
-type Read = fn(&Scores) -> Option<f32>;
-
-fn detectors(
-    normal: &[Normal],
-    attacks: &[Attack],
-    distinct_normal: &[&Normal],
-    distinct_attacks: &[&Attack],
-) -> Vec<Detector> {
-    let kinds: [(&'static str, Read); 3] = [
-        ("combined", |scores| Some(scores.combined.value())),
-        ("field", |scores| Some(scores.field.value())),
-        ("request", |scores| {
-            scores.request.map(|score| score.value())
-        }),
-    ];
-    kinds
-        .into_iter()
-        .filter_map(|(name, score)| {
-            let of_normal: Vec<f32> = normal
-                .iter()
-                .filter_map(|(_, scored)| score(&scored.scores))
-                .collect();
-            let of_attacks: Vec<f32> = attacks
-                .iter()
-                .filter_map(|(_, scored)| score(&scored.scores))
-                .collect();
-            let once_normal: Vec<f32> = distinct_normal
-                .iter()
-                .filter_map(|(_, scored)| score(&scored.scores))
-                .collect();
-            let once_attacks: Vec<f32> = distinct_attacks
-                .iter()
-                .filter_map(|(_, scored)| score(&scored.scores))
-                .collect();
-            (!of_normal.is_empty()).then(|| Detector {
-                name,
-                all: measures::measure(&of_normal, &of_attacks),
-                distinct: measures::measure(&once_normal, &once_attacks),
-                normal_quantiles: measures::quantiles(&of_normal),
-                attack_quantiles: measures::quantiles(&of_attacks),
-                curve: measures::curve(&of_normal, &of_attacks),
-            })
-        })
-        .collect()
-}
-
-fn thresholds(base: Option<&Measures>) -> [f32; 3] {
-    let at = |fpr: f64| {
-        base.and_then(|m| m.tpr_at_fpr.iter().find(|rate| rate.fpr == fpr))
+    /// The threshold of one of the false-positive rates.
+    #[must_use]
+    pub fn threshold(&self, rate: usize) -> f32 {
+        self.tpr_at_fpr
+            .get(rate)
             .map_or(f32::MAX, |rate| rate.threshold)
-    };
-    [
-        at(0.01),
-        at(0.005),
-        base.map_or(f32::MAX, |m| m.best_balanced_accuracy.threshold),
-    ]
-}
-
-fn groups(
-    attacks: &[Attack],
-    normal: &[f32],
-    base: Option<&Measures>,
-    key: &dyn Fn(&AttackSample) -> Option<String>,
-) -> Vec<Group> {
-    let mut by_name: BTreeMap<String, Vec<f32>> = BTreeMap::new();
-    for (sample, scored) in attacks {
-        if let Some(name) = key(sample) {
-            by_name.entry(name).or_default().push(combined(scored));
-        }
-    }
-    let [one, half, best] = thresholds(base);
-    let mut out: Vec<Group> = by_name
-        .into_iter()
-        .filter_map(|(name, scores)| {
-            Some(Group {
-                name,
-                attacks: scores.len(),
-                roc_auc: measures::roc_auc(normal, &scores)?,
-                tpr_at_1: measures::share_from(&scores, one),
-                tpr_at_05: measures::share_from(&scores, half),
-                tpr_at_best: measures::share_from(&scores, best),
-            })
-        })
-        .collect();
-    out.sort_by(|a, b| b.attacks.cmp(&a.attacks).then_with(|| a.name.cmp(&b.name)));
-    out
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count of classes")]
-fn average(groups: &[Group]) -> Option<Group> {
-    let mean =
-        |value: fn(&Group) -> f64| groups.iter().map(value).sum::<f64>() / groups.len() as f64;
-    (!groups.is_empty()).then(|| Group {
-        name: "macro".to_owned(),
-        attacks: groups.iter().map(|group| group.attacks).sum(),
-        roc_auc: mean(|group| group.roc_auc),
-        tpr_at_1: mean(|group| group.tpr_at_1),
-        tpr_at_05: mean(|group| group.tpr_at_05),
-        tpr_at_best: mean(|group| group.tpr_at_best),
-    })
-}
-
-fn false_positives(
-    normal: &[Normal],
-    base: Option<&Measures>,
-    budgets: &Budgets,
-) -> Vec<LocationCount> {
-    let [one, _, best] = thresholds(base);
-    Location::ALL
-        .iter()
-        .map(|location| {
-            let here = || {
-                normal.iter().filter(move |(_, scored)| {
-                    scored.top.as_ref().is_some_and(|(top, _)| top == location)
-                })
-            };
-            LocationCount {
-                name: location.name(),
-                false_positives_at_1: here().filter(|(_, scored)| combined(scored) >= one).count(),
-                false_positives_at_best: here()
-                    .filter(|(_, scored)| combined(scored) >= best)
-                    .count(),
-                flagged: here()
-                    .filter(|(_, scored)| verdict(&scored.scores, budgets) != Verdict::Pass)
-                    .count(),
-            }
-        })
-        .collect()
-}
-
-fn confusion(normal: &[Normal], attacks: &[Attack], budgets: &Budgets) -> Confusion {
-    let count = |scores: &mut dyn Iterator<Item = Scores>| {
-        let mut out = [0; 3];
-        for scores in scores {
-            let [pass, flag, block] = &mut out;
-            match verdict(&scores, budgets) {
-                Verdict::Pass => *pass += 1,
-                Verdict::Flag => *flag += 1,
-                Verdict::Block => *block += 1,
-            }
-        }
-        out
-    };
-    Confusion {
-        normal: count(&mut normal.iter().map(|(_, scored)| scored.scores)),
-        attacks: count(&mut attacks.iter().map(|(_, scored)| scored.scores)),
     }
 }
 
-fn alarms(normal: &[Normal]) -> Vec<Alarm> {
-    let mut sorted: Vec<&Normal> = normal.iter().collect();
-    sorted.sort_by(|a, b| combined(&b.1).total_cmp(&combined(&a.1)));
-    sorted
-        .into_iter()
-        .take(LISTED)
-        .map(|(sample, scored)| {
-            let (location, key) = scored
-                .top
-                .as_ref()
-                .map_or((None, &[][..]), |(at, key)| (Some(at.name()), key));
-            Alarm {
-                score: combined(scored),
-                location,
-                key: readable(key),
-                host: readable(sample.request.host().unwrap_or_default()),
-            }
-        })
-        .collect()
-}
+impl Report {
+    /// The combined score over all samples.
+    #[must_use]
+    pub fn whole(&self) -> Option<&Comparison> {
+        self.detectors.first()?.all.as_ref()
+    }
 
-/// Bytes as printable text, shortened.
-fn readable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes)
-        .chars()
-        .take(120)
-        .flat_map(char::escape_default)
-        .collect()
-}
-
-fn misses(attacks: &[Attack]) -> Vec<Miss> {
-    let mut sorted: Vec<&Attack> = attacks.iter().collect();
-    sorted.sort_by(|a, b| combined(&a.1).total_cmp(&combined(&b.1)));
-    sorted
-        .into_iter()
-        .take(LISTED)
-        .map(|(sample, scored)| {
-            let text = if sample.payload.is_empty() {
-                &sample.request.target
-            } else {
-                &sample.payload
-            };
-            Miss {
-                class: sample.class.clone(),
-                location: sample.location.map(Location::name),
-                score: combined(scored),
-                text: readable(text),
-            }
+    /// Whether a rate of [`FALSE_POSITIVE_RATES`] is more than the sample can show.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        self.whole().is_some_and(|whole| {
+            whole.tpr_at_fpr.len() == FALSE_POSITIVE_RATES.len()
+                && whole.tpr_at_fpr.iter().any(|rate| !rate.supported)
         })
-        .collect()
+    }
 }

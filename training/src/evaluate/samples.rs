@@ -2,7 +2,7 @@
 //!
 //! Grafting for evaluation is the training code with a fixed seed and no obfuscation: a payload stands as its collection wrote it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 use weir_features::{Location, RequestVector};
@@ -23,8 +23,12 @@ pub struct NormalSample {
     pub request: OwnedRequest,
     /// What the request detector gets.
     pub vector: Option<RequestVector>,
-    /// Hash of method, target and body: equal ones are duplicates.
-    pub identity: u64,
+    /// The host asked for, in lower case and without its port.
+    pub host: String,
+    /// When it arrived.
+    pub time: Option<f64>,
+    /// The collection it comes from.
+    pub source: String,
 }
 
 /// One attack.
@@ -34,14 +38,16 @@ pub struct AttackSample {
     pub request: OwnedRequest,
     /// What the request detector gets.
     pub vector: Option<RequestVector>,
-    /// Hash of method, target and body: equal ones are duplicates.
-    pub identity: u64,
+    /// The host asked for, in lower case and without its port.
+    pub host: String,
     /// The class of attack.
     pub class: String,
     /// The collection.
     pub source: String,
     /// Where it was grafted; none for a whole request.
     pub location: Option<Location>,
+    /// Which of the normal requests it was grafted into; none for a whole request.
+    pub template: Option<usize>,
     /// The payload, for the list of misses; empty for a whole request.
     pub payload: Vec<u8>,
 }
@@ -55,13 +61,9 @@ pub struct GraftOptions {
     pub most_a_class: Option<usize>,
 }
 
-fn identity(request: &OwnedRequest) -> u64 {
-    let mut hasher = Sha256::new();
-    for part in [&request.method, &request.target, &request.body] {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    first_eight(&hasher.finalize())
+/// The first eight bytes of the SHA-256 of `bytes`: the same number on every machine.
+pub(crate) fn stable_hash(bytes: &[u8]) -> u64 {
+    first_eight(&Sha256::digest(bytes))
 }
 
 fn first_eight(digest: &[u8]) -> u64 {
@@ -82,11 +84,17 @@ pub fn normal(
         .iter()
         .enumerate()
         .map(|(index, record)| NormalSample {
-            identity: identity(&record.request),
             vector: vector(index),
+            host: host(record),
+            time: record.time,
+            source: record.source.clone(),
             request: record.request.clone(),
         })
         .collect()
+}
+
+fn host(record: &LabelledRequest) -> String {
+    record.host.clone().unwrap_or_default()
 }
 
 /// Attacks as samples: requests as they are, each distinct payload once, in a location natural to it.
@@ -97,24 +105,7 @@ pub fn attacks(
     templates: &[NormalSample],
     options: &GraftOptions,
 ) -> Vec<AttackSample> {
-    let vector = |index: usize| vectors.and_then(|vectors| vectors.get(index)).copied();
-    let mut out: Vec<AttackSample> = exposure
-        .requests
-        .iter()
-        .enumerate()
-        .map(|(index, record)| AttackSample {
-            identity: identity(&record.request),
-            vector: vector(index),
-            class: record
-                .attack_class
-                .clone()
-                .unwrap_or_else(|| "unlabelled".to_owned()),
-            source: record.source.clone(),
-            location: None,
-            payload: Vec::new(),
-            request: record.request.clone(),
-        })
-        .collect();
+    let mut out = whole(exposure, vectors);
     out.extend(
         chosen(&exposure.payloads, options.most_a_class)
             .into_iter()
@@ -123,8 +114,34 @@ pub fn attacks(
     out
 }
 
+/// The requests among the attacks, as they are.
+pub(super) fn whole(
+    exposure: &Exposure,
+    vectors: Option<&[RequestVector]>,
+) -> Vec<AttackSample> {
+    let vector = |index: usize| vectors.and_then(|vectors| vectors.get(index)).copied();
+    exposure
+        .requests
+        .iter()
+        .enumerate()
+        .map(|(index, record)| AttackSample {
+            vector: vector(index),
+            host: host(record),
+            class: record
+                .attack_class
+                .clone()
+                .unwrap_or_else(|| "unlabelled".to_owned()),
+            source: record.source.clone(),
+            location: None,
+            template: None,
+            payload: Vec::new(),
+            request: record.request.clone(),
+        })
+        .collect()
+}
+
 /// Distinct payloads, one place each, and at most `most` of a class.
-fn chosen(payloads: &[Payload], most: Option<usize>) -> Vec<&Payload> {
+pub(super) fn chosen(payloads: &[Payload], most: Option<usize>) -> Vec<&Payload> {
     let mut places: BTreeMap<(&str, &[u8]), Vec<&Payload>> = BTreeMap::new();
     for payload in payloads {
         places
@@ -134,7 +151,7 @@ fn chosen(payloads: &[Payload], most: Option<usize>) -> Vec<&Payload> {
     }
     let mut by_class: BTreeMap<&str, Vec<(u64, &Payload)>> = BTreeMap::new();
     for ((class, bytes), list) in places {
-        let hash = first_eight(&Sha256::digest(bytes));
+        let hash = stable_hash(bytes);
         let index = usize::try_from(hash % list.len() as u64).unwrap_or_default();
         by_class
             .entry(class)
@@ -151,9 +168,10 @@ fn chosen(payloads: &[Payload], most: Option<usize>) -> Vec<&Payload> {
 }
 
 fn grafted(payload: &Payload, templates: &[NormalSample], seed: u64) -> Option<AttackSample> {
-    let hash = first_eight(&Sha256::digest(&payload.bytes));
+    let hash = stable_hash(&payload.bytes);
     let mut dice = Dice::derived(seed, hash);
-    let template = dice.choose(templates)?;
+    let index = dice.below(templates.len());
+    let template = templates.get(index)?;
     let location = payload
         .location
         .unwrap_or_else(|| natural(&payload.class, &mut dice));
@@ -172,8 +190,9 @@ fn grafted(payload: &Payload, templates: &[NormalSample], seed: u64) -> Option<A
     };
     let request = graft(&template.request, location, &value, mode, &mut dice).after;
     Some(AttackSample {
-        identity: identity(&request),
         vector: None,
+        host: template.host.clone(),
+        template: Some(index),
         class: class_name(&payload.class),
         source: payload.source.clone(),
         location: Some(location),
@@ -183,23 +202,11 @@ fn grafted(payload: &Payload, templates: &[NormalSample], seed: u64) -> Option<A
 }
 
 /// The common name of a class, or its own where there is none.
-fn class_name(name: &str) -> String {
+pub(super) fn class_name(name: &str) -> String {
     match class::canonical(name) {
         "other" => name.to_owned(),
         known => known.to_owned(),
     }
-}
-
-/// The first of each set of duplicates.
-pub fn distinct<'a, T>(
-    samples: impl IntoIterator<Item = &'a T>,
-    identity: impl Fn(&T) -> u64,
-) -> Vec<&'a T> {
-    let mut seen = HashSet::new();
-    samples
-        .into_iter()
-        .filter(|sample| seen.insert(identity(sample)))
-        .collect()
 }
 
 #[cfg(test)]
@@ -265,11 +272,5 @@ mod tests {
             .len(),
             1
         );
-    }
-
-    #[test]
-    fn duplicates_are_told_by_method_target_and_body() {
-        let samples = [templates(), templates()].concat();
-        assert_eq!(distinct(&samples, |sample| sample.identity).len(), 1);
     }
 }
