@@ -228,6 +228,9 @@ fn check(start: Start) -> Result<(), Exit> {
             route.budgets.block,
             format_duration(policy.inspect.deadline),
         ));
+        for warning in snapshot.unsupported(&route.budgets) {
+            report.push_str(&format!("warning: route {}: {warning}\n", policy.id));
+        }
     }
     out.write_all(report.as_bytes()).map_err(Exit::failed)
 }

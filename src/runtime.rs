@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use weir_features::ClientWindows;
+use weir_scoring::budget::{Budgets, Unsupported};
 
 use crate::audit::Audit;
 use crate::capture::Capture;
@@ -79,6 +80,13 @@ impl Snapshot {
     /// The id of the loaded bundle.
     pub fn bundle_id(&self) -> Option<&str> {
         self.engine.as_ref().map(|engine| engine.bundle_id())
+    }
+
+    /// Those of the budgets that the loaded bundle's calibration cannot promise.
+    pub fn unsupported(&self, budgets: &Budgets) -> impl Iterator<Item = Unsupported> + use<> {
+        let smallest = self.engine.as_ref();
+        let smallest = smallest.map(|engine| engine.manifest().smallest_budget);
+        budgets.unsupported(smallest.unwrap_or(0.0))
     }
 }
 

@@ -351,5 +351,8 @@ pub fn verdict(scores: &Scores, budgets: &Budgets) -> Verdict {
     }
 }
 
+mod promise;
 #[cfg(test)]
 mod tests;
+
+pub use promise::{Unsupported, one_in};

@@ -273,6 +273,7 @@ fn check_consistency(manifest: &Manifest) -> Result<(), String> {
     let field = &manifest.detectors.field;
     check_detector(manifest, "field", &field.file, field.width, FIELD_WIDTH)?;
     check_golden("field", Some(&manifest.golden.field), FIELD_WIDTH)?;
+    check_promise(manifest)?;
     let Some(request) = &manifest.detectors.request else {
         return Ok(());
     };
@@ -295,6 +296,22 @@ fn check_consistency(manifest: &Manifest) -> Result<(), String> {
         return Err("it has a request detector, but no calibration of it".to_owned());
     }
     Ok(())
+}
+
+/// Rounding of a number that was written and read again.
+const PROMISE_TOLERANCE: f64 = 1e-6;
+
+fn check_promise(manifest: &Manifest) -> Result<(), String> {
+    let promised = manifest.smallest_budget;
+    let supported = manifest.calibration.smallest_budget();
+    if promised <= 1.0 && promised >= supported * (1.0 - PROMISE_TOLERANCE) {
+        return Ok(());
+    }
+    Err(format!(
+        "it promises false-positive budgets down to {promised}, but a calibration on {} normal requests supports none below \
+         {supported:.6}",
+        manifest.calibration.samples()
+    ))
 }
 
 fn check_detector(

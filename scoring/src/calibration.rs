@@ -67,6 +67,28 @@ pub enum Power {
 }
 
 impl Calibration {
+    /// How many normal requests every part of it rests on at least.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        let tails = [
+            Some(&self.field),
+            self.request.as_ref(),
+            self.combined.as_ref(),
+        ];
+        tails
+            .into_iter()
+            .flatten()
+            .map(Tail::samples)
+            .min()
+            .unwrap_or(0)
+    }
+
+    /// The smallest false-positive budget that it can promise with 95% confidence.
+    #[must_use]
+    pub fn smallest_budget(&self) -> f64 {
+        smallest_budget(self.samples())
+    }
+
     /// The scores of a request from its largest scaled row error and its request error.
     ///
     /// Without `request_error` the request detector has no say, and the field score stands alone.

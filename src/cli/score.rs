@@ -39,6 +39,9 @@ pub(super) fn score(options: &super::Score) -> Result<(), Exit> {
         options.block.unwrap_or(defaults.block),
     )
     .map_err(Exit::usage)?;
+    for warning in budgets.unsupported(engine.manifest().smallest_budget) {
+        let _closed_output = writeln!(io::stderr(), "warning: {warning}");
+    }
     let mut scorer = Scorer {
         engine,
         budgets,

@@ -162,7 +162,7 @@ fn routes(
     errors: &mut Vec<BuildError>,
 ) -> Vec<Arc<Route>> {
     let defaults = engine.map_or_else(Budgets::default, |engine| engine.manifest().budgets);
-    let smallest = engine.map(|engine| engine.manifest().smallest_budget);
+    let smallest = engine.map_or(0.0, |engine| engine.manifest().smallest_budget);
     let mut routes = Vec::with_capacity(config.routes.len());
     for policy in &config.routes {
         match budgets(policy, defaults) {
@@ -195,15 +195,9 @@ fn budgets(route: &config::Route, defaults: Budgets) -> Result<Budgets, BudgetEr
     Budgets::new(flag, block)
 }
 
-/// A budget below what the calibration's sample supports is a hope, not a promise.
-pub(super) fn warn_below(route: &RouteId, budgets: &Budgets, smallest: Option<f64>) {
-    let Some(smallest) = smallest else { return };
-    for (name, budget) in [("flag", budgets.flag), ("block", budgets.block)] {
-        if budget.probability() < smallest {
-            tracing::warn!(
-                %route, budget = %budget,
-                "the {name} budget is smaller than the model's calibration can promise ({smallest:.2e}); it extrapolates"
-            );
-        }
+/// A budget below what the calibration's sample supports is a hope, not a promise: it applies, and the log says so.
+fn warn_below(route: &RouteId, budgets: &Budgets, smallest: f64) {
+    for unsupported in budgets.unsupported(smallest) {
+        tracing::warn!(%route, "{unsupported}");
     }
 }

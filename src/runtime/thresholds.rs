@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use weir_scoring::budget::{Budget, BudgetError, Budgets};
 
-use crate::runtime::build::warn_below;
 use crate::runtime::reload::describe;
 use crate::runtime::{Route, Routes, Shared, Snapshot};
 use crate::units::RouteId;
@@ -32,6 +31,9 @@ pub struct ThresholdAnswer {
     pub old: Budgets,
     /// Now.
     pub new: Budgets,
+    /// Budgets that the running model cannot promise, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Why thresholds were not changed. None was.
@@ -63,7 +65,7 @@ impl ThresholdChange {
         self.route.as_ref().is_none_or(|wanted| wanted == id)
     }
 
-    fn change(&self, route: &Route) -> Result<ThresholdAnswer, ThresholdError> {
+    fn change(&self, route: &Route, running: &Snapshot) -> Result<ThresholdAnswer, ThresholdError> {
         let (old, id) = (route.budgets, &route.policy.id);
         let flag = self.flag.unwrap_or(old.flag);
         let block = self.block.unwrap_or(old.block);
@@ -71,10 +73,14 @@ impl ThresholdChange {
             route: id.clone(),
             source,
         })?;
+        let warnings = running
+            .unsupported(&new)
+            .map(|unsupported| unsupported.to_string());
         Ok(ThresholdAnswer {
             route: id.clone(),
             old,
             new,
+            warnings: warnings.collect(),
         })
     }
 }
@@ -92,7 +98,7 @@ pub(super) fn apply(
     let mut routes = Vec::new();
     for route in running.routes.iter() {
         if change.applies(route) {
-            let answer = change.change(route)?;
+            let answer = change.change(route, &running)?;
             routes.push(Arc::new(Route {
                 budgets: answer.new,
                 ..Route::clone(route)
@@ -107,19 +113,23 @@ pub(super) fn apply(
             change.route.clone().unwrap_or_default(),
         ));
     }
-    announce(&running, &answers);
+    announce(&answers);
     let next = shared.swap(running.with_routes(Routes::new(routes)));
     describe(&shared.metrics, &next);
     Ok((next.generation, answers))
 }
 
-fn announce(running: &Snapshot, answers: &[ThresholdAnswer]) {
-    let smallest = running
-        .engine
-        .as_ref()
-        .map(|engine| engine.manifest().smallest_budget);
-    for ThresholdAnswer { route, old, new } in answers {
-        warn_below(route, new, smallest);
+fn announce(answers: &[ThresholdAnswer]) {
+    for ThresholdAnswer {
+        route,
+        old,
+        new,
+        warnings,
+    } in answers
+    {
+        for warning in warnings {
+            tracing::warn!(%route, "{warning}");
+        }
         tracing::info!(
             %route, flag = %new.flag, block = %new.block,
             was_flag = %old.flag, was_block = %old.block, "budgets changed at run time"

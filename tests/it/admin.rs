@@ -100,6 +100,41 @@ async fn thresholds_change_at_once_and_a_reload_takes_them_back() {
 }
 
 #[tokio::test]
+async fn a_budget_that_the_model_cannot_promise_applies_and_is_named_everywhere() {
+    // The tiny bundle's calibration rests on 1,000 requests, which promise 1/334.
+    let both = "block budget 1/2000 (0.050%) is below 1/334 (0.30%)";
+    let origin = Origin::echo().await;
+    let setup =
+        Setup::new(origin.address).route("mode: enforce, budgets: {flag: 1/200, block: 1/2000}");
+    let weir = setup.start().await;
+    let told = |weir: &Weir| {
+        let log = weir.log();
+        log.iter().filter(|line| line.contains(both)).count()
+    };
+    assert_eq!(told(&weir), 1, "{:?}", weir.log());
+    assert_eq!(post(&weir, "/-/reload", "").await.0, 200);
+    crate::support::eventually("the warning again", || (told(&weir) == 2).then_some(())).await;
+
+    let put = |body: &'static str| call(&weir, "PUT", "/-/thresholds", body);
+    let (code, text) = put("{\"route\":\"*\",\"flag\":\"1/300\",\"block\":\"1/300\"}").await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(code, 200, "{text}");
+    assert!(answer["routes"][0]["warnings"].is_null(), "{text}");
+    let (code, text) = put("{\"route\":\"*\",\"block\":\"1/2000\"}").await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    let warnings = &answer["routes"][0]["warnings"];
+    assert_eq!(code, 200, "{text}");
+    assert_eq!(answer["routes"][0]["new"]["block"], "1/2000");
+    assert!(
+        warnings[0]
+            .as_str()
+            .is_some_and(|warning| warning.contains(both)),
+        "{text}"
+    );
+    assert!(warnings[1].is_null(), "{text}");
+}
+
+#[tokio::test]
 async fn a_bad_configuration_leaves_the_old_one_serving_and_says_why() {
     let origin = Origin::echo().await;
     let setup = Setup::new(origin.address);

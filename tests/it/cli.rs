@@ -85,6 +85,26 @@ fn a_good_configuration_passes_the_check() {
     assert_eq!(code, 0, "{stderr}");
 }
 
+#[test]
+fn a_budget_that_the_model_cannot_promise_passes_the_check_with_a_warning() {
+    let both = "block budget 1/2000 (0.050%) is below 1/334 (0.30%)";
+    let asks = setup().route("budgets: {flag: 1/200, block: 1/2000}");
+    let (code, stdout, stderr) = run(&["check"], Some(&asks.yaml()));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("warning: route all: the "), "{stdout}");
+    assert!(stdout.contains(both), "{stdout}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("bundle");
+    bundle::publish(&bundle);
+    let bundle = bundle.to_str().unwrap();
+    let (code, _, stderr) = run(&["score", "--bundle", bundle, "--block", "1/2000"], None);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains(both), "{stderr}");
+    let (_, _, stderr) = run(&["score", "--bundle", bundle, "--block", "1/300"], None);
+    assert!(!stderr.contains("block budget"), "{stderr}");
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_named_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

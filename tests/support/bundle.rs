@@ -69,6 +69,17 @@ fn manifest(weights: &[f32], request: Option<&Vec<f32>>) -> Manifest {
     let tail = || Tail::fit(&uniform).expect("a tail");
     let locations =
         LocationScales::fit(Location::ALL.map(|location| (location, false, 1.0))).expect("scales");
+    let calibration = Calibration {
+        locations,
+        field: tail(),
+        request: request.map(|_| tail()),
+        combined: request.map(|_| {
+            let scores: Vec<f32> = (1..1_000_u16)
+                .map(|n| -(f32::from(n) / 1_000.0).log10())
+                .collect();
+            Tail::fit(&scores).expect("a tail")
+        }),
+    };
     Manifest {
         format: 0,
         id: String::new(),
@@ -88,20 +99,10 @@ fn manifest(weights: &[f32], request: Option<&Vec<f32>>) -> Manifest {
                 power: Power::Flag,
             }),
         },
-        calibration: Calibration {
-            locations,
-            field: tail(),
-            request: request.map(|_| tail()),
-            combined: request.map(|_| {
-                let scores: Vec<f32> = (1..1_000_u16)
-                    .map(|n| -(f32::from(n) / 1_000.0).log10())
-                    .collect();
-                Tail::fit(&scores).expect("a tail")
-            }),
-        },
+        smallest_budget: calibration.smallest_budget(),
+        calibration,
         usual: Default::default(),
         budgets: Budgets::default(),
-        smallest_budget: 1.0 / 1_000.0,
         data: DataSummary {
             sources: vec!["made for tests".to_owned()],
             ..DataSummary::default()

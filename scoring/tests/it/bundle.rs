@@ -165,7 +165,7 @@ fn each_kind_of_damage_has_its_error() {
         let bytes = fs::read(path).unwrap();
         fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
     };
-    let cases: [(&str, String, &[&str]); 12] = [
+    let cases: [(&str, String, &[&str]); 13] = [
         (
             "flipped byte",
             damaged(|target| flip(&target.join(FIELD_MODEL))),
@@ -232,6 +232,14 @@ fn each_kind_of_damage_has_its_error() {
                 })
             }),
             &["calibration is damaged"],
+        ),
+        (
+            "promise",
+            damaged(|target| edit_manifest(target, |json| json["smallest_budget"] = 1e-9.into())),
+            &[
+                "promises false-positive budgets down to",
+                "supports none below",
+            ],
         ),
         (
             "outside",

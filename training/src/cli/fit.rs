@@ -211,7 +211,10 @@ fn text(report: &FitReport) -> String {
     }
     line(
         "budgets",
-        format!("down to {} with this calibration", report.smallest_budget),
+        format!(
+            "down to {} promised with 95% confidence",
+            weir_scoring::budget::one_in(report.smallest_budget)
+        ),
     );
     line("time", format!("{:.1} s", report.seconds));
     text

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use weir_features::Location;
 use weir_scoring::calibration::{
-    Calibration, CalibrationError, LocationScales, Tail, smallest_budget,
+    Calibration, CalibrationError, LocationScales, Tail,
 };
 
 use super::corpus::{Corpus, row_set};
@@ -58,17 +58,12 @@ pub fn calibrate(
         Some(kept) => (kept.locations.clone(), kept.field.clone()),
         None => fit_field(corpus, &distinct, errors)?,
     };
-    let samples = match kept {
-        Some(kept) => kept.field.samples(),
-        None => distinct.len() as u64,
-    };
     let mut calibration = Calibration {
         locations,
         field,
         request: None,
         combined: None,
     };
-    let mut trusted = samples;
     if let Some(request_errors) = errors.requests {
         let request: Vec<f32> = held
             .iter()
@@ -88,12 +83,11 @@ pub fn calibrate(
             .collect();
         calibration.combined = Some(Tail::fit(&combined)?);
         calibration.request = Some(tail);
-        trusted = trusted.min(combined.len() as u64);
     }
     Ok(Calibrated {
+        samples: calibration.samples(),
+        smallest_budget: calibration.smallest_budget(),
         calibration,
-        samples: trusted,
-        smallest_budget: smallest_budget(trusted),
     })
 }
 
