@@ -7,7 +7,9 @@
 //! merge equal one that saw both captures. What only one source brought does not shape a profile ([`table::QUOTA`]).
 
 mod builder;
+mod codec;
 mod columns;
+mod crowd;
 mod endpoint;
 mod hash;
 mod host;

@@ -24,6 +24,21 @@ pub enum ProfileError {
     /// The builders hash with different keys.
     #[error("the profiles have different keys: learn both with the key of the first")]
     OtherKey,
+    /// The file is something else.
+    #[error("this is no profile: learn one with `weir-train fit`")]
+    NoProfile,
+    /// Written by another version of the program.
+    #[error("the profile has version {found}, this program reads version 1: learn it anew")]
+    Version {
+        /// The version found.
+        found: u8,
+    },
+    /// Truncated or changed on its way.
+    #[error("the profile is damaged: copy it again or learn it anew")]
+    Damaged,
+    /// Larger than any profile within its bounds.
+    #[error("the profile is larger than 512 MiB: learn it from fewer hosts")]
+    TooLarge,
 }
 
 /// Learns what is usual from requests, in any order.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::crowd::Crowd;
 use super::key_stats::{KeyStats, Seen};
 use super::table::{Sources, Table};
 
@@ -12,6 +13,9 @@ use super::table::{Sources, Table};
 pub(crate) const MAX_CHILDREN: usize = 256;
 /// Segments of a path; deeper ones are ignored.
 pub(crate) const MAX_DEPTH: usize = 12;
+/// About how many distinct paths of one length a host may have; with more, the last segment of all of them becomes
+/// `*`. Together with [`MAX_CHILDREN`] this bounds the nodes of a host.
+pub(crate) const MAX_PATHS: u64 = 4096;
 /// Parameters of an endpoint, and parameters of a host that belong to no endpoint.
 pub(crate) const MAX_KEYS: usize = 512;
 /// Distinct names, sets of names, methods, file extensions.
@@ -126,8 +130,20 @@ pub(crate) struct Node {
     pub(crate) endpoint: Option<Box<EndpointStats>>,
 }
 
+/// The depths at which every node is folded, as bits; the root is depth 0.
+type Crowded = u16;
+
 impl Node {
-    fn observe(&mut self, segments: &[Option<u64>], seen: &SeenRequest) {
+    fn observe(
+        &mut self,
+        segments: &[Option<u64>],
+        seen: &SeenRequest,
+        depth: usize,
+        crowded: Crowded,
+    ) {
+        if crowded >> depth & 1 == 1 {
+            self.fold();
+        }
         let Some((segment, rest)) = segments.split_first() else {
             self.endpoint.get_or_insert_default().observe(seen);
             return;
@@ -137,10 +153,13 @@ impl Node {
                 self.children
                     .entry(*segment)
                     .or_default()
-                    .observe(rest, seen);
+                    .observe(rest, seen, depth + 1, crowded);
                 self.fold_above(MAX_CHILDREN);
             }
-            _ => self.any.get_or_insert_default().observe(rest, seen),
+            _ => {
+                let any = self.any.get_or_insert_default();
+                any.observe(rest, seen, depth + 1, crowded);
+            }
         }
     }
 
@@ -158,6 +177,16 @@ impl Node {
                 Some(any) => any.merge(&child),
                 None => self.any = Some(Box::new(child)),
             }
+        }
+    }
+
+    /// Folds all nodes at the crowded depths.
+    fn fold_crowded(&mut self, depth: usize, crowded: Crowded) {
+        if crowded >> depth & 1 == 1 {
+            self.fold();
+        }
+        for child in self.children.values_mut().chain(self.any.as_deref_mut()) {
+            child.fold_crowded(depth + 1, crowded);
         }
     }
 
@@ -202,6 +231,8 @@ pub(crate) struct HostStats {
     pub(crate) requests: u64,
     pub(crate) sources: Sources,
     pub(crate) extensions: Table<u64>,
+    /// Distinct paths by the number of their segments, from 1.
+    pub(crate) paths: [Crowd; MAX_DEPTH],
     /// Headers, cookies and what else belongs to no endpoint.
     pub(crate) keys: Keys,
     pub(crate) root: Node,
@@ -213,6 +244,7 @@ impl Default for HostStats {
             requests: 0,
             sources: Sources::EMPTY,
             extensions: Table::default(),
+            paths: Default::default(),
             keys: Keys::new(),
             root: Node::default(),
         }
@@ -226,14 +258,44 @@ impl HostStats {
         self.extensions
             .add(seen.extension, 1, seen.source, MAX_NAMES);
         observe_keys(&mut self.keys, &seen.host_values, seen.source);
-        self.root.observe(&seen.segments, seen);
+        let before = self.crowded();
+        let mut path = 0;
+        for (segment, paths) in seen.segments.iter().zip(&mut self.paths) {
+            path = mixed(path, segment.unwrap_or_default());
+            paths.add(path, MAX_PATHS);
+        }
+        let crowded = self.crowded();
+        if crowded != before {
+            self.root.fold_crowded(0, crowded);
+        }
+        self.root.observe(&seen.segments, seen, 0, crowded);
+    }
+
+    /// The children at depth n are paths of n + 1 segments.
+    fn crowded(&self) -> Crowded {
+        (0..).zip(&self.paths).fold(0, |bits, (depth, paths)| {
+            bits | Crowded::from(paths.crowded) << depth
+        })
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.sources.merge(other.sources);
         self.extensions.merge(&other.extensions, MAX_NAMES);
+        for (paths, others) in self.paths.iter_mut().zip(&other.paths) {
+            paths.merge(others);
+        }
         merge_keys(&mut self.keys, &other.keys);
         self.root.merge(&other.root);
+        self.root.fold_crowded(0, self.crowded());
     }
+}
+
+/// A path's hash and one more segment: the finaliser of splitmix64 (Steele, Lea, Flood 2014).
+fn mixed(path: u64, segment: u64) -> u64 {
+    let mut hash = path.rotate_left(1) ^ segment;
+    hash = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ hash >> 31
 }

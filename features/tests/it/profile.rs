@@ -1,8 +1,10 @@
 //! Profiles from outside: what they say of the usual and of the unusual.
 
 use crate::support::Sample;
+use proptest::prelude::*;
+use sha2::Digest as _;
 use weir_features::profile::{
-    PROFILE_FEATURES, PROFILE_WIDTH, Profile, ProfileBuilder, ProfileKey,
+    PROFILE_FEATURES, PROFILE_WIDTH, Profile, ProfileBuilder, ProfileError, ProfileKey,
 };
 use weir_features::{Extractor, Location, Scratch};
 
@@ -125,4 +127,165 @@ fn another_host_has_no_profile() {
     let other = Sample::get("/item/7?page=3").header("Host", "other.example");
     let column = columns(&shop(), &other, Location::QueryValue, "page");
     assert!(PROFILE_FEATURES.iter().all(|name| column(name) == 0.0));
+}
+
+/// Requests of two hosts whose paths and values collide often and sometimes pass the bounds.
+fn request() -> impl Strategy<Value = (Sample, u64)> {
+    let segment = prop_oneof!["[a-c]", "[0-9]{1,3}", Just("x".to_owned()), "[a-z]{4}"];
+    let query = proptest::collection::vec("[ab]=([0-9]{1,3}|[a-z' <]{0,6}|%C3%BC)", 0..4);
+    let path = proptest::collection::vec(segment, 0..4);
+    (path, query, "[ab]", 0u64..4).prop_map(|(path, query, host, source)| {
+        let target = format!("/{}?{}", path.join("/"), query.join("&"));
+        (
+            Sample::get(target.replace(['\'', '<', ' '], "+")).header("Host", host),
+            source,
+        )
+    })
+}
+
+fn learned(requests: &[(Sample, u64)]) -> ProfileBuilder {
+    let mut builder = builder();
+    for (sample, source) in requests {
+        observe(&mut builder, sample, *source);
+    }
+    builder
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn order_and_splits_change_nothing(
+        requests in proptest::collection::vec(request(), 0..40),
+        split in any::<proptest::sample::Index>(),
+        seed in any::<u64>(),
+    ) {
+        let all = learned(&requests);
+        let mut shuffled = requests.clone();
+        shuffled.sort_by_key(|(sample, source)| {
+            let target = sample.target.iter().fold(seed, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+            target ^ source
+        });
+        prop_assert_eq!(learned(&shuffled).to_bytes(), all.to_bytes());
+        let (first, second) = requests.split_at(split.index(requests.len() + 1));
+        let mut merged = learned(first);
+        merged.merge(&learned(second)).unwrap();
+        prop_assert_eq!(merged.to_bytes(), all.to_bytes());
+        prop_assert_eq!(ProfileBuilder::from_bytes(&all.to_bytes()).unwrap(), all);
+    }
+
+    #[test]
+    fn damaged_bytes_are_refused(
+        requests in proptest::collection::vec(request(), 1..4),
+        at in any::<proptest::sample::Index>(),
+        with in any::<u8>(),
+        fix in any::<bool>(),
+    ) {
+        let bytes = learned(&requests).to_bytes();
+        let mut damaged = bytes.clone();
+        let at = at.index(bytes.len());
+        damaged[at] = with;
+        if fix {
+            // Whoever damages on purpose corrects the checksum.
+            let end = damaged.len() - 16;
+            let checksum = sha2::Sha256::digest(&damaged[..end]);
+            damaged[end..].copy_from_slice(&checksum[..16]);
+        }
+        if let Ok(read) = ProfileBuilder::from_bytes(&damaged) {
+            // What is read is canonical, whatever it says.
+            prop_assert_eq!(read.to_bytes(), damaged);
+            let _ = read.freeze();
+        } else if at >= 8 && !fix {
+            prop_assert!(damaged != bytes);
+        }
+        prop_assert!(ProfileBuilder::from_bytes(&bytes[..at]).is_err());
+    }
+}
+
+#[test]
+fn many_names_of_things_become_one_endpoint_in_any_order() {
+    let names: Vec<(Sample, u64)> = (0..300u64)
+        .map(|index| {
+            let name: String = format!("{:04x}", index * 7919 % 65536)
+                .bytes()
+                .map(|byte| char::from(b'g' + byte % 16))
+                .collect();
+            let sample = Sample::get(format!("/user/{name}{index}z/posts?page={}", index % 5));
+            (sample.header("Host", "a"), index % 7)
+        })
+        .collect();
+    let all = learned(&names);
+    let (first, second) = names.split_at(150);
+    let mut merged = learned(second);
+    merged.merge(&learned(first)).unwrap();
+    assert_eq!(merged, all);
+    let other = Sample::get("/user/somebody/posts?page='").header("Host", "a");
+    let column = columns(&all.freeze(), &other, Location::QueryValue, "page");
+    assert_eq!(column("judged by its own endpoint"), 1.0);
+    assert!(column("of another type than always before") > 1.0);
+}
+
+#[test]
+fn crowds_of_paths_fold_a_whole_depth_in_any_order() {
+    // 100 parents with 60 children each: no parent has too many, all together have.
+    let paths: Vec<(Sample, u64)> = (0..6000u64)
+        .map(|index| {
+            let word = |number: u64| {
+                format!("{}", number + 1000)
+                    .bytes()
+                    .map(|digit| char::from(digit + 49))
+                    .collect::<String>()
+            };
+            let sample = Sample::get(format!("/{}/{}", word(index % 100), word(index)));
+            (sample.header("Host", "a"), index % 7)
+        })
+        .collect();
+    let all = learned(&paths);
+    let (first, second) = paths.split_at(2500);
+    let mut merged = learned(second);
+    merged.merge(&learned(first)).unwrap();
+    assert!(merged == all);
+    assert!(all.to_bytes().len() < 1_000_000, "{}", all.to_bytes().len());
+}
+
+#[test]
+fn profiles_of_other_keys_and_files_are_refused() {
+    let mut one = builder();
+    let two = ProfileBuilder::new(ProfileKey::new([0; 16]));
+    assert_eq!(one.merge(&two), Err(ProfileError::OtherKey));
+    assert_eq!(
+        ProfileBuilder::from_bytes(b"PK\x03\x04").unwrap_err(),
+        ProfileError::NoProfile
+    );
+    let mut bytes = one.to_bytes();
+    bytes[8] = 9;
+    assert_eq!(
+        ProfileBuilder::from_bytes(&bytes).unwrap_err(),
+        ProfileError::Version { found: 9 }
+    );
+    assert_eq!(
+        ProfileBuilder::from_bytes(b"WEIRPROF").unwrap_err(),
+        ProfileError::Damaged
+    );
+}
+
+#[test]
+fn what_one_source_repeats_does_not_become_usual() {
+    let mut builder = builder();
+    for index in 0..200 {
+        observe(
+            &mut builder,
+            &item(index, &format!("page={}", index % 9)),
+            u64::from(index % 13) + 1,
+        );
+        observe(&mut builder, &item(index, "page=1%27--"), 99);
+    }
+    let column = columns(
+        &builder.freeze(),
+        &item(3, "page=1%27--"),
+        Location::QueryValue,
+        "page",
+    );
+    assert!(column("never seen kinds of character") > 0.5);
+    assert!(column("never seen character patterns") > 0.5);
 }
