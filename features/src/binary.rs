@@ -1,4 +1,10 @@
-//! Text or not text. Not here: media types, which senders choose freely.
+//! Text or not text, and the code inside what is not. Not here: media types, which senders choose freely.
+
+use crate::decode::Plus;
+use crate::field::{Marks, Scratch};
+use crate::limits::MAX_NESTING;
+use crate::nested::leaf;
+use crate::sink::{Origin, Place, emit};
 
 /// How much of a body is looked at.
 const SAMPLE: usize = 1024;
@@ -18,15 +24,72 @@ pub(crate) fn is_binary(bytes: &[u8]) -> bool {
     odd * 20 > sample.len()
 }
 
-/// True when at least 19 of 20 bytes are printable ASCII or white space: what hides in base64 must read as text.
+/// True when at least 19 of 20 bytes are printable or white space, as ASCII or UTF-8: what hides in base64 must read as
+/// text.
 pub(crate) fn is_mostly_printable(bytes: &[u8]) -> bool {
-    let odd = bytes
-        .iter()
-        .filter(|byte| !(byte.is_ascii_graphic() || **byte == b' ' || is_blank(**byte)))
-        .count();
-    !bytes.is_empty() && odd * 20 <= bytes.len()
+    let odd = |text: &str| {
+        text.bytes()
+            .filter(|byte| byte.is_ascii_control() && !is_blank(*byte))
+            .count()
+    };
+    let odd: usize = bytes
+        .utf8_chunks()
+        .map(|chunk| odd(chunk.valid()) + chunk.invalid().len())
+        .sum();
+    // Two random bytes are a valid character one time in thirty, so text must be mostly ASCII or long.
+    let foreign = bytes.iter().filter(|byte| !byte.is_ascii()).count();
+    !bytes.is_empty()
+        && odd * 20 <= bytes.len()
+        && (foreign * 4 <= bytes.len() || bytes.len() >= 24 && odd == 0)
 }
 
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b'\t' | b'\n' | b'\r')
+}
+
+/// Shorter printable runs of binary data are chance.
+const SHORTEST_CODE: usize = 16;
+
+/// Adds binary data as windows of its bytes, and every printable run of it in which code begins: an image that is also
+/// a script is run for the script.
+pub(crate) fn binary(scratch: &mut Scratch, place: Place<'_>, bytes: &[u8], origin: Origin) {
+    emit(scratch, place, bytes, origin.marked(Marks::BINARY));
+    let is_text = |byte: &u8| matches!(byte, b' '..=b'~') || is_blank(*byte);
+    let mut done = 0;
+    for at in memchr::memchr_iter(b'<', bytes) {
+        if at < done || !begins_code(bytes.get(at..).unwrap_or_default()) {
+            continue;
+        }
+        let before = bytes.get(done..at).unwrap_or_default();
+        let start = at - before.iter().rev().take_while(|byte| is_text(byte)).count();
+        let length = bytes
+            .iter()
+            .skip(at)
+            .take_while(|byte| is_text(byte))
+            .count();
+        done = at + length;
+        if done - start >= SHORTEST_CODE {
+            let run = bytes.get(start..done).unwrap_or_default();
+            let origin = origin.marked(Marks::NESTED);
+            leaf(scratch, place, run, Plus::Literal, origin, MAX_NESTING - 1);
+        }
+    }
+}
+
+/// The openings of server and browser scripts. Pictures carry `<?xpacket` and `<?xml` without harm.
+fn begins_code(rest: &[u8]) -> bool {
+    let head = rest.get(..9).unwrap_or(rest).to_ascii_lowercase();
+    match head.as_slice() {
+        [b'<', b'?', ..] => {
+            !(head.starts_with(b"<?xpacket")
+                || head.starts_with(b"<?xml")
+                || head.starts_with(b"<?adobe"))
+        }
+        [b'<', b'%', ..] => true,
+        _ => {
+            head.starts_with(b"<script")
+                || head.starts_with(b"<svg")
+                || head.starts_with(b"<iframe")
+        }
+    }
 }

@@ -2,15 +2,17 @@
 //!
 //! The sender chooses the content type, so the bytes have a say: what begins like JSON or XML is read as that too.
 
-use crate::binary::is_binary;
+use crate::binary::{binary, is_binary};
+use crate::charset;
 use crate::compression::{Inflated, inflate};
 use crate::decode::Plus;
 use crate::field::{Marks, Scratch};
+use crate::forms::pairs;
 use crate::limits::MAX_NESTING;
 use crate::location::Location;
-use crate::nested::{leaf, pairs};
+use crate::nested::leaf;
 use crate::request::RequestView;
-use crate::sink::{Origin, Place, emit};
+use crate::sink::{Origin, Place};
 use crate::{graphql, json, multipart, xml};
 
 /// Adds the fields of the body.
@@ -22,57 +24,83 @@ pub(crate) fn walk(scratch: &mut Scratch, request: &RequestView<'_>) {
     let mut inflated = std::mem::take(&mut scratch.buffers.inflated);
     let encoding = request.header("content-encoding").unwrap_or_default();
     match inflate(encoding, request.body, &mut inflated) {
-        None => walk_plain(scratch, content_type, request.body, Origin::default()),
+        None => walk_text(scratch, content_type, request.body, Origin::default()),
         Some(Inflated::Unreadable) => {
             scratch.overflow.unparsed = true;
-            walk_plain(scratch, content_type, request.body, Origin::default());
+            walk_text(scratch, content_type, request.body, Origin::default());
         }
         Some(result) => {
-            scratch.overflow.inflated |= matches!(result, Inflated::Prefix);
-            let origin = Origin {
-                layers: 1,
-                ..Origin::default()
-            };
-            walk_plain(scratch, content_type, &inflated, origin);
+            let mut origin = Origin::default().deeper(1, 0);
+            if matches!(result, Inflated::Prefix) {
+                scratch.overflow.inflated = true;
+                origin = origin.marked(Marks::OVERFLOW);
+            }
+            walk_text(scratch, content_type, &inflated, origin);
         }
     }
     scratch.buffers.inflated = inflated;
 }
 
+/// Undoes what is no UTF-8. A declared charset is a claim of the sender: the bytes are read as they are as well.
+fn walk_text(scratch: &mut Scratch, content_type: &[u8], body: &[u8], origin: Origin) {
+    if let Some(charset) = charset::sniffed(body) {
+        let text = charset::to_utf8(charset, body);
+        walk_plain(scratch, content_type, &text, origin.deeper(1, 0));
+        return;
+    }
+    walk_plain(scratch, content_type, body, origin);
+    if let Some(charset) = charset::declared(content_type, body) {
+        let text = charset::to_utf8(charset, body);
+        let origin = origin.marked(Marks::NESTED).deeper(1, 1);
+        walk_plain(scratch, content_type, &text, origin);
+    }
+}
+
+/// The formats, by what the sender says and by what the bytes look like.
 fn walk_plain(scratch: &mut Scratch, content_type: &[u8], body: &[u8], origin: Origin) {
     let says = |name: &str| contains_ignoring_case(content_type, name.as_bytes());
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let text = body.trim_ascii();
+    let is_tree = matches!(text.first(), Some(b'{' | b'['));
     if says("multipart/") || (!says("json") && text.starts_with(b"--") && looks_multipart(text)) {
-        match multipart::boundary(content_type, body) {
-            Some(boundary) => multipart::walk(scratch, boundary, body, origin),
-            None => raw(scratch, body, origin),
-        }
+        multipart_body(scratch, content_type, body, origin);
     } else if is_binary(body) {
         let place = Place::new(Location::RawBody, b"");
-        emit(scratch, place, body, origin.marked(Marks::BINARY));
+        binary(scratch, place, body, origin);
     } else if says("graphql") && graphql::is_document(text) {
-        graphql::walk(
-            scratch,
-            Place::new(Location::Json, b"query"),
-            text,
-            origin,
-            0,
-        );
-    } else if says("json") || matches!(text.first(), Some(b'{' | b'[')) {
-        json_body(scratch, says("form-urlencoded"), text, origin);
-    } else if says("xml") || text.first() == Some(&b'<') {
+        let place = Place::new(Location::Json, b"query");
+        graphql::walk(scratch, place, text, origin, 0);
+    } else if text.first() == Some(&b'<') {
         xml::walk(scratch, text, origin);
+        if !says("xml") {
+            // A page, a script: elements are not how its reader takes it.
+            raw(scratch, body, origin.marked(Marks::NESTED));
+        }
+    } else if is_tree || says("json") && !begins_like_a_form(text) {
+        json_body(scratch, says("form-urlencoded"), text, origin);
     } else if says("form-urlencoded") || begins_like_a_form(text) {
-        pairs(
-            scratch,
-            (Location::BodyKey, Location::BodyValue),
-            b"",
-            text,
-            origin,
-            0,
-        );
+        let locations = (Location::BodyKey, Location::BodyValue);
+        pairs(scratch, locations, b"", text, origin, 0);
     } else {
         raw(scratch, body, origin);
+    }
+}
+
+fn multipart_body(scratch: &mut Scratch, content_type: &[u8], body: &[u8], origin: Origin) {
+    let mut walked = false;
+    for boundary in multipart::boundaries(content_type, body) {
+        // Parsers disagree on which of several boundaries counts, so each is tried.
+        let origin = if walked {
+            origin.marked(Marks::NESTED)
+        } else {
+            origin
+        };
+        multipart::walk(scratch, boundary, body, origin, 0);
+        walked = true;
+    }
+    if !walked {
+        scratch.overflow.unparsed = true;
+        raw(scratch, body, origin.marked(Marks::OVERFLOW));
     }
 }
 

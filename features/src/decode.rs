@@ -4,6 +4,7 @@
 //! forms, textual hexadecimal, HTML entities, backslash escapes. Rounds repeat until nothing changes or the layer
 //! limit is reached, so decoding a decoded value again changes nothing.
 
+mod backslash;
 mod entities;
 mod escapes;
 mod unicode;
@@ -99,7 +100,7 @@ const STEPS: [Step; 6] = [
     unicode::compatibility,
     escapes::textual_hex,
     entities::entities,
-    escapes::backslash,
+    backslash::backslash,
 ];
 
 /// Decodes into `buffers`, or hands `input` back when there is nothing to undo.
@@ -149,13 +150,40 @@ pub(crate) fn decode_in<'b>(
     }
 }
 
+/// Bytes that an encoding may begin with; `x` only as part of `0x`.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a table of 256 entries indexed by bytes"
+)]
+const SUSPECT: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0x80;
+    while byte < 256 {
+        table[byte] = 1;
+        byte += 1;
+    }
+    table[b'%' as usize] = 1;
+    table[b'&' as usize] = 1;
+    table[b'\\' as usize] = 1;
+    table[b'x' as usize] = 2;
+    table[b'X' as usize] = 2;
+    table
+};
+
 /// The early exit for ordinary values: no step acts on a value without one of these bytes.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a table of 256 entries indexed by bytes"
+)]
 fn may_be_encoded(input: &[u8]) -> bool {
-    input
+    let found = input
         .iter()
-        .any(|&byte| matches!(byte, b'%' | b'&' | b'\\') || byte >= 0x80)
-        || memchr::memmem::find(input, b"0x").is_some()
-        || memchr::memmem::find(input, b"0X").is_some()
+        .fold(0, |found, &byte| found | SUSPECT[usize::from(byte)]);
+    found & 1 != 0
+        || found & 2 != 0
+            && input
+                .windows(2)
+                .any(|pair| matches!(pair, [b'0', b'x' | b'X']))
 }
 
 fn hex(byte: Option<&u8>) -> Option<u8> {

@@ -6,10 +6,13 @@ use std::sync::LazyLock;
 
 use crate::body;
 use crate::decode::{Plus, decode_in};
-use crate::field::{Field, Fields, Scratch};
+use crate::field::{Field, Fields, Marks, Scratch};
+use crate::forms::pairs;
+use crate::graphql::closing_quote;
 use crate::lexicon::{Evidence, Lexicon};
 use crate::location::Location;
-use crate::nested::{encoded_text, leaf, name, pairs};
+use crate::nested::{encoded_text, is_plain_name, leaf, name};
+use crate::readings::{self, simplified};
 use crate::request::{RequestView, split_target};
 use crate::row;
 use crate::sink::{Origin, Place, emit, finish};
@@ -112,13 +115,66 @@ fn add_path(scratch: &mut Scratch, raw: &[u8]) {
     }
     let folded = u8::from(memchr::memchr(b'\\', decoded).is_some());
     let origin = Origin::default().deeper(undone.layers, undone.obfuscations + folded);
+    let origin = if undone.limited {
+        origin.marked(Marks::LAYER_LIMIT)
+    } else {
+        origin
+    };
     let place = Place::new(Location::Path, b"");
     emit(scratch, place, &normal, origin);
+    if !is_ordinary_path(&normal) {
+        unusual_path(scratch, place, decoded, &normal, origin);
+    }
     for segment in normal.split(|&byte| byte == b'/') {
         encoded_text(scratch, place, segment, origin, 0);
     }
     scratch.buffers.text[0] = normal;
     scratch.buffers.decode[0] = buffers;
+    // Encoded slashes belong to a segment until it is decoded.
+    if memchr::memchr2(b'%', b'+', raw).is_some() {
+        for segment in raw
+            .split(|&byte| byte == b'/')
+            .filter(|segment| segment.len() >= 12)
+        {
+            let mut buffers = std::mem::take(&mut scratch.buffers.decode[0]);
+            let (text, _) = decode_in(segment, Plus::Literal, &mut buffers);
+            encoded_text(scratch, place, text, Origin::default(), 0);
+            scratch.buffers.decode[0] = buffers;
+        }
+    }
+}
+
+/// A path of plain names, as nearly all are.
+fn is_ordinary_path(path: &[u8]) -> bool {
+    let plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
+    path.len() < 16 && path.iter().all(plain)
+        || path.iter().all(plain) && memchr::memmem::find(path, b"..").is_none()
+}
+
+/// Other readings of a path, and the parameters of its segments (`/a;b=c/d`) as values of their own.
+fn unusual_path(
+    scratch: &mut Scratch,
+    place: Place<'_>,
+    decoded: &[u8],
+    normal: &[u8],
+    origin: Origin,
+) {
+    let nested = origin.marked(Marks::NESTED);
+    let simple = simplified(normal);
+    if simple != normal {
+        emit(scratch, place, &simple, nested.deeper(0, 0));
+    }
+    for piece in normal.split(|&byte| byte == b'/') {
+        for parameter in piece.split(|&byte| byte == b';').skip(1) {
+            let at = memchr::memchr(b'=', parameter).unwrap_or(parameter.len());
+            let (key, value) = parameter.split_at(at);
+            let place = Place::new(Location::QueryValue, key);
+            let value = value.get(1..).unwrap_or_default();
+            leaf(scratch, place, value, Plus::Literal, nested, 0);
+        }
+    }
+    readings::add(scratch, place, decoded, origin, 0);
 }
 
 fn add_headers(scratch: &mut Scratch, request: &RequestView<'_>) {
@@ -146,6 +202,7 @@ fn add_headers(scratch: &mut Scratch, request: &RequestView<'_>) {
                 header,
                 Plus::Literal,
                 Origin::default(),
+                0,
             );
         }
     }
@@ -161,7 +218,10 @@ fn add_cookies(scratch: &mut Scratch, header: &[u8]) {
             ),
             None => (&b""[..], pair),
         };
-        plain(scratch, Location::Cookie, key, value);
+        let bare = value
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""));
+        plain(scratch, Location::Cookie, key, bare.unwrap_or(value));
         if !is_plain_name(key) {
             name(
                 scratch,
@@ -169,8 +229,32 @@ fn add_cookies(scratch: &mut Scratch, header: &[u8]) {
                 key,
                 Plus::Literal,
                 Origin::default(),
+                0,
             );
         }
+    }
+    quoted_cookies(scratch, header);
+}
+
+/// Cookies whose quoted value holds semicolons, which some servers read as one (RFC 2109).
+fn quoted_cookies(scratch: &mut Scratch, header: &[u8]) {
+    let origin = Origin::default().marked(Marks::NESTED);
+    let mut rest = header;
+    while let Some(at) = memchr::memmem::find(rest, b"=\"") {
+        let (before, value) = rest.split_at(at);
+        let value = value.get(2..).unwrap_or_default();
+        let Some(end) = closing_quote(value) else {
+            return;
+        };
+        let (value, after) = value.split_at(end);
+        rest = after.get(1..).unwrap_or_default();
+        if memchr::memchr(b';', value).is_none() {
+            continue;
+        }
+        let start = memchr::memrchr2(b';', b',', before).map_or(0, |at| at + 1);
+        let key = before.get(start..).unwrap_or_default().trim_ascii();
+        let place = Place::new(Location::Cookie, key);
+        leaf(scratch, place, value, Plus::Literal, origin, 0);
     }
 }
 
@@ -205,12 +289,4 @@ fn after_own_origin<'a>(address: &'a [u8], host: &[u8]) -> &'a [u8] {
         None | Some(b'/' | b'#') if own => path,
         _ => address,
     }
-}
-
-/// Names that say nothing about an attack: the token characters that real software uses, at a usual length.
-fn is_plain_name(name: &[u8]) -> bool {
-    name.len() <= 64
-        && name
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }

@@ -50,7 +50,8 @@ pub(crate) fn walk(
     emit(scratch, place, &outline, origin);
 }
 
-fn closing_quote(text: &[u8]) -> Option<usize> {
+/// Where the next quote stands that no backslash escapes.
+pub(crate) fn closing_quote(text: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;

@@ -10,12 +10,15 @@
 #![warn(missing_docs)]
 
 mod binary;
+mod blob;
 mod body;
+mod charset;
 mod client;
 mod compression;
 mod decode;
 mod extract;
 mod field;
+mod forms;
 mod graphql;
 mod json;
 mod lexicon;
@@ -24,6 +27,7 @@ mod location;
 mod multipart;
 mod nested;
 pub mod profile;
+mod readings;
 mod request;
 mod request_vector;
 mod row;

@@ -1,17 +1,15 @@
 //! Values inside values: JSON, queries of URLs, forms, JSON Web Tokens and base64, entered at most
 //! [`MAX_NESTING`] deep. Not here: the body's own format, see `body`.
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
-use crate::binary::is_mostly_printable;
+use crate::blob::{base64_bytes, base64_text, hex_text};
 use crate::decode::{Plus, Undone, decode_in};
 use crate::field::{Marks, Scratch};
+use crate::forms::{is_form, pairs};
 use crate::graphql;
 use crate::json;
 use crate::limits::MAX_NESTING;
 use crate::location::Location;
+use crate::readings;
 use crate::sink::{Origin, Place, emit};
 
 /// Decodes a value, enters it when it holds a known format, and adds what it finds.
@@ -30,62 +28,41 @@ pub(crate) fn leaf(
     let mut buffers = std::mem::take(slot);
     let (value, undone) = decode_in(raw, plus, &mut buffers);
     let origin = after(origin, undone);
-    if depth >= MAX_NESTING || !enter(scratch, place, value, origin, depth) {
+    if depth >= MAX_NESTING {
         emit(scratch, place, value, origin);
+    } else if !enter(scratch, place, value, origin, depth) {
+        emit(scratch, place, value, origin);
+        readings::add(scratch, place, value, origin, depth);
     }
     if let Some(slot) = scratch.buffers.decode.get_mut(level) {
         *slot = buffers;
     }
 }
 
-/// Decodes a name and adds it as a value of its own; names are not entered.
+/// Decodes a name that stands at `depth` and adds it as a value of its own. Ordinary names are not entered, others one
+/// level deep.
 pub(crate) fn name(
     scratch: &mut Scratch,
     location: Location,
     raw: &[u8],
     plus: Plus,
     origin: Origin,
-) {
-    leaf(
-        scratch,
-        Place::new(location, b""),
-        raw,
-        plus,
-        origin,
-        MAX_NESTING,
-    );
-}
-
-/// Adds the pairs of a query or form: every name once, every value with its name as key.
-pub(crate) fn pairs(
-    scratch: &mut Scratch,
-    locations: (Location, Location),
-    prefix: &[u8],
-    text: &[u8],
-    origin: Origin,
     depth: u8,
 ) {
-    let (key_location, value_location) = locations;
-    for pair in text.split(|&byte| byte == b'&') {
-        let (key, value) = match memchr::memchr(b'=', pair) {
-            Some(at) => (
-                pair.get(..at).unwrap_or_default(),
-                pair.get(at + 1..).unwrap_or_default(),
-            ),
-            None => (pair, &b""[..]),
-        };
-        name(scratch, key_location, key, Plus::Space, origin);
-        with_key(scratch, depth, prefix, key, |scratch, key| {
-            leaf(
-                scratch,
-                Place::new(value_location, key),
-                value,
-                Plus::Space,
-                origin,
-                depth,
-            );
-        });
-    }
+    let depth = if is_plain_name(raw) {
+        MAX_NESTING
+    } else {
+        (depth + 1).clamp(MAX_NESTING - 1, MAX_NESTING)
+    };
+    leaf(scratch, Place::new(location, b""), raw, plus, origin, depth);
+}
+
+/// Names that say nothing about an attack: the token characters that real software uses, at a usual length.
+pub(crate) fn is_plain_name(name: &[u8]) -> bool {
+    name.len() <= 64
+        && name
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 /// Runs `body` with the decoded key, prefixed by the key of the value around it.
@@ -170,11 +147,37 @@ fn enter(scratch: &mut Scratch, place: Place<'_>, value: &[u8], origin: Origin, 
             graphql::walk(scratch, place, text, nested, depth + 1);
             true
         }
-        _ => encoded_text(scratch, place, text, nested, depth),
+        _ => match after_scheme(text) {
+            // What a scheme announces is judged like a value; the whole stands for itself all the same.
+            Some(credentials) => {
+                leaf(
+                    scratch,
+                    place,
+                    credentials,
+                    Plus::Literal,
+                    nested,
+                    depth + 1,
+                );
+                false
+            }
+            None => encoded_text(scratch, place, text, nested, depth),
+        },
     }
 }
 
-/// Adds the text that base64 hides, if that is what `text` is.
+/// The credentials after `Basic` or `Bearer` (RFC 9110, 11.6.2).
+fn after_scheme(text: &[u8]) -> Option<&[u8]> {
+    [&b"basic "[..], b"bearer ", b"token ", b"jwt "]
+        .into_iter()
+        .find(|scheme| {
+            text.get(..scheme.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+        })
+        .and_then(|scheme| text.get(scheme.len()..))
+        .filter(|rest| rest.len() >= 8 && !rest.iter().any(u8::is_ascii_whitespace))
+}
+
+/// Adds the text that base64 or hexadecimal hides; true when `text` is nothing else, and need not be judged as well.
 pub(crate) fn encoded_text(
     scratch: &mut Scratch,
     place: Place<'_>,
@@ -182,12 +185,18 @@ pub(crate) fn encoded_text(
     origin: Origin,
     depth: u8,
 ) -> bool {
-    let Some(decoded) = base64_text(text) else {
-        return false;
+    let (decoded, is_all) = match base64_text(text) {
+        // With blanks in it, the text may also be prose that happens to decode.
+        Some(decoded) => (decoded, !text.contains(&b' ')),
+        // Long numbers are hexadecimal too.
+        None => match hex_text(text) {
+            Some(decoded) => (decoded, false),
+            None => return false,
+        },
     };
     let origin = origin.marked(Marks::NESTED).deeper(1, 0);
     leaf(scratch, place, &decoded, Plus::Literal, origin, depth + 1);
-    true
+    is_all
 }
 
 /// `scheme://...?...` whose address has no white space, quotes or angle brackets; its query may hold anything.
@@ -204,58 +213,6 @@ fn is_url_with_query(text: &[u8]) -> bool {
     (2..=8).contains(&at)
         && text.iter().take(at).all(u8::is_ascii_alphabetic)
         && text.iter().take(end).all(plain)
-}
-
-/// Shorter texts with `=` and `&` in them are as likely prose or code as a form.
-const SHORTEST_FORM: usize = 25;
-
-/// `a=b&c=d`: at least two pairs with plain names and no white space.
-fn is_form(text: &[u8]) -> bool {
-    if text.len() < SHORTEST_FORM || memchr::memchr(b'&', text).is_none() {
-        return false;
-    }
-    text.split(|&byte| byte == b'&').all(|pair| {
-        let Some(at) = memchr::memchr(b'=', pair) else {
-            return false;
-        };
-        at > 0
-            && pair.iter().take(at).all(|byte| {
-                byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'[' | b']')
-            })
-            && !pair.iter().any(u8::is_ascii_whitespace)
-    })
-}
-
-const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-    .with_decode_allow_trailing_bits(true);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
-
-fn base64_bytes(text: &[u8]) -> Option<Vec<u8>> {
-    let url_safe = text.iter().any(|byte| matches!(byte, b'-' | b'_'));
-    let engine = if url_safe { URL_SAFE } else { STANDARD };
-    engine.decode(text).ok()
-}
-
-/// Shorter texts over the base64 alphabet are words and numbers.
-const SHORTEST_BASE64: usize = 12;
-
-/// The text that base64 or base64url hides, if that is what this is.
-fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
-    let body = text
-        .strip_suffix(b"==")
-        .or_else(|| text.strip_suffix(b"="))
-        .unwrap_or(text);
-    let plausible = text.len() >= SHORTEST_BASE64
-        && body.len() % 4 != 1
-        && body
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_'));
-    if !plausible {
-        return None;
-    }
-    base64_bytes(text).filter(|decoded| is_mostly_printable(decoded))
 }
 
 /// A JSON Web Token (RFC 7519): header and payload are entered, the signature carries no text.

@@ -11,6 +11,14 @@ use crate::location::Location;
 use crate::nested::{leaf, name};
 use crate::sink::{Origin, Place, emit_unparsed};
 
+/// The element that is open, and its text so far: references, comments and CDATA sections cut a text into pieces that
+/// an application sees as one.
+#[derive(Default)]
+struct Element {
+    name: Vec<u8>,
+    text: Vec<u8>,
+}
+
 /// Walks `body`; what breaks off is scored as raw text.
 pub(crate) fn walk(scratch: &mut Scratch, body: &[u8], origin: Origin) {
     let mut reader = Reader::from_reader(body);
@@ -18,33 +26,58 @@ pub(crate) fn walk(scratch: &mut Scratch, body: &[u8], origin: Origin) {
     config.check_end_names = false;
     config.allow_unmatched_ends = true;
     config.allow_dangling_amp = true;
-    let mut element: Vec<u8> = Vec::new();
+    let mut element = Element::default();
     loop {
         let before = usize::try_from(reader.buffer_position()).unwrap_or(body.len());
         match reader.read_event() {
-            Ok(Event::Eof) => return,
+            Ok(Event::Eof) => {
+                element.finish(scratch, origin);
+                return;
+            }
             Ok(event) => add(scratch, &event, &mut element, origin),
             Err(_) => {
+                element.finish(scratch, origin);
                 let rest = body.get(before..).unwrap_or_default();
-                emit_unparsed(scratch, Place::new(Location::Xml, &element), rest, origin);
+                let place = Place::new(Location::Xml, &element.name);
+                emit_unparsed(scratch, place, rest, origin);
                 return;
             }
         }
     }
 }
 
-fn add(scratch: &mut Scratch, event: &Event<'_>, element: &mut Vec<u8>, origin: Origin) {
+impl Element {
+    /// Adds the text collected so far.
+    fn finish(&mut self, scratch: &mut Scratch, origin: Origin) {
+        value(scratch, &self.name, &self.text, origin);
+        self.text.clear();
+    }
+}
+
+fn add(scratch: &mut Scratch, event: &Event<'_>, element: &mut Element, origin: Origin) {
     match event {
         Event::Start(start) | Event::Empty(start) => {
-            element.clear();
-            element.extend_from_slice(start.name().as_ref().as_bytes());
-            name(scratch, Location::BodyKey, element, Plus::Literal, origin);
+            element.finish(scratch, origin);
+            element.name.clear();
+            element
+                .name
+                .extend_from_slice(start.name().as_ref().as_bytes());
+            let key = &element.name;
+            name(scratch, Location::BodyKey, key, Plus::Literal, origin, 0);
             let whole = start.as_ref().as_bytes();
-            let attributes = whole.get(element.len()..).unwrap_or_default();
+            let attributes = whole.get(key.len()..).unwrap_or_default();
             add_attributes(scratch, start, attributes, origin);
         }
-        Event::Text(text) => value(scratch, element, text.as_ref().as_bytes(), origin),
-        Event::CData(text) => value(scratch, element, text.as_ref().as_bytes(), origin),
+        Event::End(_) => element.finish(scratch, origin),
+        Event::Text(text) => element.text.extend_from_slice(text.as_ref().as_bytes()),
+        Event::CData(text) => element.text.extend_from_slice(text.as_ref().as_bytes()),
+        Event::GeneralRef(reference) => {
+            element.text.push(b'&');
+            element
+                .text
+                .extend_from_slice(reference.as_ref().as_bytes());
+            element.text.push(b';');
+        }
         Event::Comment(text) => value(scratch, b"!--", text.as_ref().as_bytes(), origin),
         Event::PI(text) => value(scratch, b"?", text.as_ref().as_bytes(), origin),
         Event::DocType(text) => {
@@ -52,13 +85,7 @@ fn add(scratch: &mut Scratch, event: &Event<'_>, element: &mut Vec<u8>, origin: 
             declaration.extend_from_slice(text.as_ref().as_bytes());
             value(scratch, b"!DOCTYPE", &declaration, origin);
         }
-        Event::GeneralRef(reference) => {
-            let mut entity = vec![b'&'];
-            entity.extend_from_slice(reference.as_ref().as_bytes());
-            entity.push(b';');
-            value(scratch, element, &entity, origin);
-        }
-        Event::Decl(_) | Event::End(_) | Event::Eof => {}
+        Event::Decl(_) | Event::Eof => {}
     }
 }
 
@@ -77,7 +104,7 @@ fn add_attributes(
         };
         let key = attribute.key.as_ref().as_bytes();
         // Namespace declarations are addresses that never change; they are judged like every other attribute.
-        name(scratch, Location::BodyKey, key, Plus::Literal, origin);
+        name(scratch, Location::BodyKey, key, Plus::Literal, origin, 0);
         value(scratch, key, attribute.value.as_bytes(), origin);
     }
 }

@@ -2,61 +2,78 @@
 
 use super::{Change, hex, push_code_point};
 
-/// Named references to ASCII characters (HTML Living Standard, section 13.5). Others cannot hide code and stay.
-const NAMED: [(&[u8], u8); 47] = [
-    (b"Tab", b'\t'),
-    (b"NewLine", b'\n'),
-    (b"nbsp", b' '),
-    (b"excl", b'!'),
-    (b"quot", b'"'),
-    (b"QUOT", b'"'),
-    (b"num", b'#'),
-    (b"dollar", b'$'),
-    (b"percnt", b'%'),
-    (b"amp", b'&'),
-    (b"AMP", b'&'),
-    (b"apos", b'\''),
-    (b"lpar", b'('),
-    (b"rpar", b')'),
-    (b"ast", b'*'),
-    (b"midast", b'*'),
-    (b"plus", b'+'),
-    (b"comma", b','),
-    (b"period", b'.'),
-    (b"sol", b'/'),
-    (b"colon", b':'),
-    (b"semi", b';'),
-    (b"lt", b'<'),
-    (b"LT", b'<'),
-    (b"equals", b'='),
-    (b"gt", b'>'),
-    (b"GT", b'>'),
-    (b"quest", b'?'),
-    (b"commat", b'@'),
-    (b"lsqb", b'['),
-    (b"lbrack", b'['),
-    (b"bsol", b'\\'),
-    (b"rsqb", b']'),
-    (b"rbrack", b']'),
-    (b"Hat", b'^'),
-    (b"lowbar", b'_'),
-    (b"UnderBar", b'_'),
-    (b"grave", b'`'),
-    (b"DiacriticalGrave", b'`'),
-    (b"lcub", b'{'),
-    (b"lbrace", b'{'),
-    (b"verbar", b'|'),
-    (b"vert", b'|'),
-    (b"VerticalLine", b'|'),
-    (b"rcub", b'}'),
-    (b"rbrace", b'}'),
-    (b"hyphen", b'-'),
+/// Named references to ASCII characters and to invisible ones (HTML Living Standard, section 13.5). Others cannot
+/// hide code and stay.
+const NAMED: [(&[u8], char); 61] = [
+    (b"Tab", '\t'),
+    (b"NewLine", '\n'),
+    (b"nbsp", ' '),
+    (b"excl", '!'),
+    (b"quot", '"'),
+    (b"QUOT", '"'),
+    (b"num", '#'),
+    (b"dollar", '$'),
+    (b"percnt", '%'),
+    (b"amp", '&'),
+    (b"AMP", '&'),
+    (b"apos", '\''),
+    (b"lpar", '('),
+    (b"rpar", ')'),
+    (b"ast", '*'),
+    (b"midast", '*'),
+    (b"plus", '+'),
+    (b"comma", ','),
+    (b"period", '.'),
+    (b"sol", '/'),
+    (b"colon", ':'),
+    (b"semi", ';'),
+    (b"lt", '<'),
+    (b"LT", '<'),
+    (b"equals", '='),
+    (b"gt", '>'),
+    (b"GT", '>'),
+    (b"quest", '?'),
+    (b"commat", '@'),
+    (b"lsqb", '['),
+    (b"lbrack", '['),
+    (b"bsol", '\\'),
+    (b"rsqb", ']'),
+    (b"rbrack", ']'),
+    (b"Hat", '^'),
+    (b"lowbar", '_'),
+    (b"UnderBar", '_'),
+    (b"grave", '`'),
+    (b"DiacriticalGrave", '`'),
+    (b"lcub", '{'),
+    (b"lbrace", '{'),
+    (b"verbar", '|'),
+    (b"vert", '|'),
+    (b"VerticalLine", '|'),
+    (b"rcub", '}'),
+    (b"rbrace", '}'),
+    (b"hyphen", '-'),
+    (b"dash", '-'),
+    (b"ThinSpace", ' '),
+    (b"thinsp", ' '),
+    (b"ensp", ' '),
+    (b"emsp", ' '),
+    (b"NonBreakingSpace", ' '),
+    (b"shy", '\u{ad}'),
+    (b"zwj", '\u{200d}'),
+    (b"zwnj", '\u{200c}'),
+    (b"ZeroWidthSpace", '\u{200b}'),
+    (b"NoBreak", '\u{2060}'),
+    (b"ApplyFunction", '\u{2061}'),
+    (b"af", '\u{2061}'),
+    (b"lrm", '\u{200e}'),
 ];
 
 /// References that browsers accept without a semicolon.
-const LEGACY: [&[u8]; 8] = [b"lt", b"LT", b"gt", b"GT", b"amp", b"AMP", b"quot", b"QUOT"];
+const LEGACY: [&[u8]; 10] = [
+    b"lt", b"LT", b"gt", b"GT", b"amp", b"AMP", b"quot", b"QUOT", b"nbsp", b"shy",
+];
 
-/// The longest name in [`NAMED`].
+/// The longest name in [`NAMED`]; HTML has longer ones for characters that hide nothing.
 const LONGEST_NAME: usize = 16;
 
 /// Undoes `&lt;`, `&#60;` and `&#x3c;`, the semicolon being optional where browsers take it so.
@@ -116,13 +133,18 @@ fn named(input: &[u8], at: usize) -> Option<(u32, usize)> {
         .take_while(|byte| byte.is_ascii_alphabetic())
         .count();
     let name = rest.get(..letters)?;
-    let closed = rest.get(letters) == Some(&b';');
+    let after = rest.get(letters);
+    let closed = after == Some(&b';');
     // Without a semicolon a name directly before `=` is a parameter of a query, not a reference.
-    let bare =
-        !closed && LEGACY.contains(&name) && !matches!(rest.get(letters), Some(b'=' | b'0'..=b'9'));
-    if !closed && !bare {
-        return None;
+    let bare = !closed && LEGACY.contains(&name) && !matches!(after, Some(b'=' | b'0'..=b'9'));
+    if closed || bare {
+        let found = NAMED.iter().find(|(known, _)| *known == name);
+        if let Some((_, character)) = found {
+            return Some((u32::from(*character), 1 + letters + usize::from(closed)));
+        }
     }
-    let (_, byte) = NAMED.iter().find(|(known, _)| *known == name)?;
-    Some((u32::from(*byte), 1 + letters + usize::from(closed)))
+    // `&ltscript>`: browsers take the longest name that the letters begin with.
+    let tag = matches!(name, [b'l', b't', _, ..] | [b'L', b'T', _, ..])
+        && matches!(after, Some(b'>' | b'&' | b' ' | b'\t' | b'\n' | b'/'));
+    tag.then_some((u32::from('<'), 3))
 }

@@ -1,4 +1,4 @@
-//! Escapes that name a byte or a code point: percent, `%u`, textual `0x2f`, and backslash escapes.
+//! Escapes that name a byte or a code point: percent, `%u` and textual `0x2f`. Not here: backslashes, see `backslash`.
 
 use super::{Change, hex, hex_number, push_code_point};
 
@@ -83,59 +83,4 @@ pub(super) fn textual_hex(input: &[u8], out: &mut Vec<u8>) -> Change {
 /// True when another `0x` begins at `at`, whose zero looks like a digit of the number before it.
 fn hex_follows(input: &[u8], at: usize) -> bool {
     input.get(at) == Some(&b'0') && matches!(input.get(at + 1), Some(b'x' | b'X'))
-}
-
-/// Undoes `\x2f`, `\u002f` (with surrogate pairs) and `\u{2f}`.
-pub(super) fn backslash(input: &[u8], out: &mut Vec<u8>) -> Change {
-    let mut change = Change::default();
-    let mut copied = 0;
-    for at in memchr::memchr_iter(b'\\', input) {
-        if at < copied {
-            continue;
-        }
-        let Some((code_point, length)) = escaped(input, at) else {
-            continue;
-        };
-        out.extend_from_slice(input.get(copied..at).unwrap_or_default());
-        push_code_point(out, code_point);
-        copied = at + length;
-        change.changed = true;
-    }
-    if change.changed {
-        out.extend_from_slice(input.get(copied..).unwrap_or_default());
-    }
-    change
-}
-
-fn escaped(input: &[u8], at: usize) -> Option<(u32, usize)> {
-    match input.get(at + 1)? {
-        b'x' | b'X' => hex_number(input, at + 2, 2).map(|number| (number, 4)),
-        b'u' | b'U' if input.get(at + 2) == Some(&b'{') => braced(input, at + 3),
-        b'u' | b'U' => {
-            let first = hex_number(input, at + 2, 4)?;
-            let low = (input.get(at + 6) == Some(&b'\\')
-                && matches!(input.get(at + 7), Some(b'u' | b'U')))
-            .then(|| hex_number(input, at + 8, 4))
-            .flatten();
-            match (first, low) {
-                (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) => {
-                    Some((0x1_0000 + ((first - 0xd800) << 10) + (low - 0xdc00), 12))
-                }
-                _ => Some((first, 6)),
-            }
-        }
-        _ => None,
-    }
-}
-
-/// `\u{1F600}`: one to six digits and a closing brace.
-fn braced(input: &[u8], start: usize) -> Option<(u32, usize)> {
-    let mut number = 0;
-    for digits in 0..=6 {
-        match input.get(start + digits)? {
-            b'}' if digits > 0 => return Some((number, 3 + digits + 1)),
-            byte => number = number << 4 | u32::from(hex(Some(byte))?),
-        }
-    }
-    None
 }

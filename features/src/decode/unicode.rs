@@ -63,18 +63,21 @@ pub(super) fn compatibility(input: &[u8], out: &mut Vec<u8>) -> Change {
     if input.is_ascii() {
         return Change::default();
     }
-    let Ok(text) = std::str::from_utf8(input) else {
-        return Change::default();
+    let folds = |text: &str| {
+        text.chars()
+            .any(|character| fold_slash(character) != character)
+            || is_nfkc_quick(text.chars()) != IsNormalized::Yes
     };
-    let slashes = text
-        .chars()
-        .any(|character| fold_slash(character) != character);
-    if !slashes && is_nfkc_quick(text.chars()) == IsNormalized::Yes {
+    // Chunk by chunk, so that one broken byte does not save the rest from being folded.
+    if !input.utf8_chunks().any(|chunk| folds(chunk.valid())) {
         return Change::default();
     }
     let ascii_before = input.iter().filter(|byte| byte.is_ascii()).count();
-    for character in text.nfkc() {
-        out.extend_from_slice(fold_slash(character).encode_utf8(&mut [0; 4]).as_bytes());
+    for chunk in input.utf8_chunks() {
+        for character in chunk.valid().nfkc() {
+            out.extend_from_slice(fold_slash(character).encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        out.extend_from_slice(chunk.invalid());
     }
     let ascii_after = out.iter().filter(|byte| byte.is_ascii()).count();
     Change {

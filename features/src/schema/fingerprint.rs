@@ -87,6 +87,12 @@ const CORPUS: &[Sample] = &[
         &[("Content-Type", "text/plain")],
         "union was a great select, said O'Brien; rgb(1, 2, 3)\r\nSet-Cookie: k=l",
     ),
+    (
+        "POST",
+        "/m;n=1/..;/o?p=un/**/ion+CHAR(97,98)&p=0x61646d696e&q=scr%00ipt&r=c'a't+$IFS&s=%2BADw-b%2BAD4-",
+        &[("Content-Type", "text/plain; charset=ibm037")],
+        "t=%98%7E%F1;u=2&\\3c b\\057&t='v'||'w'",
+    ),
 ];
 
 /// The schema version and a hash of rows and vectors over the corpus, as `v1-` and 16 hexadecimal digits.

@@ -8,7 +8,11 @@ use weir_features::{
 #[test]
 fn query_pairs_keep_their_order_and_duplicates() {
     let sample = Sample::get("/list?b=1&a=2&b=3&b=1&flag");
-    assert_eq!(sample.values(Location::QueryValue), ["1", "2", "3"]);
+    // Repeated names are read joined as well.
+    assert_eq!(
+        sample.values(Location::QueryValue),
+        ["1", "2", "3", "1,3,1"]
+    );
     assert_eq!(sample.values(Location::QueryKey), ["b", "a", "flag"]);
     assert!(sample.finds(Location::QueryValue, "b", "3"));
 }

@@ -10,4 +10,7 @@ mod extract;
 mod golden;
 mod profile;
 mod properties;
+mod stack;
+mod stacked;
 mod support;
+mod tricks;

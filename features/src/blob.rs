@@ -1,0 +1,186 @@
+//! Text inside base64 and hexadecimal: whole values, and runs of it within longer ones. Not here: JSON Web Tokens.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::binary::is_mostly_printable;
+use crate::charset;
+
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// Shorter texts over the base64 alphabet are words and numbers.
+const SHORTEST_BASE64: usize = 12;
+/// Shorter runs inside a value are words, and so are most longer ones: their first bytes decide.
+const SHORTEST_RUN: usize = 16;
+/// Shorter hexadecimal is a number or a colour.
+const SHORTEST_HEX: usize = 16;
+/// Runs that one value may hold; attackers need one.
+const MAX_RUNS: usize = 32;
+
+/// The bytes of base64 or base64url, whatever they are.
+pub(crate) fn base64_bytes(text: &[u8]) -> Option<Vec<u8>> {
+    let url_safe = text.iter().any(|byte| matches!(byte, b'-' | b'_'));
+    let engine = if url_safe { URL_SAFE } else { STANDARD };
+    engine.decode(text).ok()
+}
+
+fn in_alphabet(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+}
+
+/// The text that base64 or base64url hides, if that is what the whole of `text` is.
+pub(crate) fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
+    let end = text
+        .iter()
+        .rev()
+        .take(2)
+        .take_while(|byte| **byte == b'=')
+        .count();
+    let body = text.get(..text.len() - end)?;
+    if text.len() < SHORTEST_BASE64
+        || !body
+            .iter()
+            .all(|&byte| in_alphabet(byte) || byte.is_ascii_whitespace())
+    {
+        return None;
+    }
+    // Mail breaks lines, and a form makes spaces of plus signs.
+    let folded: Vec<u8>;
+    let body = if body.iter().any(u8::is_ascii_whitespace) {
+        let kept = body
+            .iter()
+            .filter(|byte| !matches!(byte, b'\r' | b'\n' | b'\t'));
+        folded = kept
+            .map(|&byte| if byte == b' ' { b'+' } else { byte })
+            .collect();
+        &folded
+    } else {
+        body
+    };
+    if body.len() % 4 == 1 {
+        return None;
+    }
+    base64_bytes(body).and_then(readable)
+}
+
+/// Decoded bytes as text: UTF-8 as it is, UTF-16 (PowerShell's `-EncodedCommand`) translated, and of serialised
+/// objects the strings.
+fn readable(decoded: Vec<u8>) -> Option<Vec<u8>> {
+    if is_mostly_printable(&decoded) {
+        return Some(decoded);
+    }
+    if let Some(charset) = charset::sniffed(&decoded) {
+        return Some(charset::to_utf8(charset, &decoded)).filter(|text| is_mostly_printable(text));
+    }
+    serialised(&decoded).then(|| strings(&decoded))
+}
+
+/// Java, .NET and pickled objects by their first bytes.
+fn serialised(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\xac\xed\x00\x05")
+        || bytes.starts_with(b"\x00\x01\x00\x00\x00\xff\xff\xff\xff\x01")
+        || matches!(bytes, [0x80, 2..=5, rest @ ..] if rest.contains(&b'.'))
+}
+
+/// The printable runs of at least four bytes, each after a blank.
+fn strings(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    for run in bytes.split(|byte| !(byte.is_ascii_graphic() || *byte == b' ')) {
+        if run.len() >= 4 {
+            out.extend_from_slice(run);
+            out.push(b' ');
+        }
+    }
+    out
+}
+
+/// The text that hexadecimal digits hide, if that is what the whole of `text` is.
+pub(crate) fn hex_text(text: &[u8]) -> Option<Vec<u8>> {
+    if text.len() < SHORTEST_HEX || text.len() % 2 == 1 || !text.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    hex_bytes(text).and_then(readable)
+}
+
+/// The bytes of an even number of hexadecimal digits.
+pub(crate) fn hex_bytes(digits: &[u8]) -> Option<Vec<u8>> {
+    digits
+        .chunks_exact(2)
+        .map(|pair| {
+            std::str::from_utf8(pair)
+                .ok()
+                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        })
+        .collect()
+}
+
+/// Hands over the texts that runs of base64 and hexadecimal within `value` hide: `data:` addresses, arguments of
+/// decoding functions, `echo ... | base64 -d`.
+pub(crate) fn embedded(value: &[u8], mut found: impl FnMut(&[u8])) {
+    let mut at = SHORTEST_RUN - 1;
+    let mut done = 0;
+    let mut runs = 0;
+    // A run of sixteen covers every sixteenth byte, so the others need not be looked at.
+    while let Some(&byte) = value.get(at) {
+        if !in_alphabet(byte) {
+            at += SHORTEST_RUN;
+            continue;
+        }
+        let before = value.get(done..at).unwrap_or_default();
+        let back = before
+            .iter()
+            .rev()
+            .take_while(|byte| in_alphabet(**byte))
+            .count();
+        let ahead = value
+            .iter()
+            .skip(at)
+            .take_while(|byte| in_alphabet(**byte))
+            .count();
+        let run = value.get(at - back..at + ahead).unwrap_or_default();
+        done = at + ahead;
+        at = done + SHORTEST_RUN;
+        if run.len() < SHORTEST_RUN {
+            continue;
+        }
+        if let Some(text) = run_text(run, run.len() == value.len()) {
+            found(&text);
+            runs += 1;
+            if runs == MAX_RUNS {
+                return;
+            }
+        }
+    }
+}
+
+/// The text of a run. The whole of a value has been tried before, its pieces have not.
+fn run_text(run: &[u8], is_all: bool) -> Option<Vec<u8>> {
+    if !is_all && run.iter().all(u8::is_ascii_hexdigit) && run.len().is_multiple_of(2) {
+        return hex_bytes(run).filter(|text| {
+            text.iter()
+                .all(|byte| byte.is_ascii_graphic() || *byte == b' ')
+        });
+    }
+    // Slashes are digits of base64, and they are what stands around it in a path.
+    let pieces = run.split(|byte| *byte == b'/');
+    let longest = pieces.max_by_key(|piece| piece.len());
+    [Some(run).filter(|_| !is_all), longest]
+        .into_iter()
+        .flatten()
+        .filter(|run| run.len() >= SHORTEST_RUN)
+        .find_map(|run| {
+            let head = base64_bytes(run.get(..8)?)?;
+            let begins = head
+                .iter()
+                .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+                || head.starts_with(b"\xac\xed\x00\x05")
+                || charset::sniffed(&head).is_some();
+            let run = run.get(..run.len() - usize::from(run.len() % 4 == 1))?;
+            base64_bytes(run).filter(|_| begins).and_then(readable)
+        })
+}

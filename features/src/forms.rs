@@ -1,0 +1,183 @@
+//! Pairs of queries and forms, and what a repeated name adds up to. Not here: what a value holds, see `nested`.
+
+use crate::decode::{Plus, decode_form};
+use crate::field::{Marks, Scratch};
+use crate::location::Location;
+use crate::nested::{is_plain_name, leaf, name, with_key};
+use crate::readings::utf7;
+use crate::sink::{Origin, Place};
+
+/// Adds the pairs of a query or form: every name once, every value with its name as key.
+pub(crate) fn pairs(
+    scratch: &mut Scratch,
+    locations: (Location, Location),
+    prefix: &[u8],
+    text: &[u8],
+    origin: Origin,
+    depth: u8,
+) {
+    let (key_location, value_location) = locations;
+    let mut names = NameFilter::default();
+    for pair in text.split(|&byte| byte == b'&') {
+        let Some(at) = memchr::memchr(b'=', pair) else {
+            // A query without names may be the value itself: `/?eyJ...`.
+            leaf(
+                scratch,
+                Place::new(key_location, b""),
+                pair,
+                Plus::Space,
+                origin,
+                depth,
+            );
+            continue;
+        };
+        let key = pair.get(..at).unwrap_or_default();
+        let value = pair.get(at + 1..).unwrap_or_default();
+        names.add(key);
+        name(scratch, key_location, key, Plus::Space, origin, depth);
+        with_key(scratch, depth, prefix, key, |scratch, key| {
+            let place = Place::new(value_location, key);
+            leaf(scratch, place, value, Plus::Space, origin, depth);
+            // UTF-7 loses its plus signs where they are read as spaces; not everybody does.
+            if memchr::memchr(b'+', value).is_some()
+                && let Some(text) = utf7(value)
+            {
+                let origin = origin.marked(Marks::NESTED).deeper(1, 1);
+                leaf(scratch, place, &text, Plus::Literal, origin, depth);
+            }
+        });
+        if memchr::memchr(b';', value).is_some() {
+            after_semicolons(scratch, locations, prefix, value, origin, depth);
+        }
+    }
+    if names.repeated {
+        pollution(scratch, value_location, prefix, text, origin, depth);
+    }
+}
+
+/// Servers that take `;` for `&` see `b` of `a=1;b=2` as a name (HTML 4.01, B.2.2).
+fn after_semicolons(
+    scratch: &mut Scratch,
+    locations: (Location, Location),
+    prefix: &[u8],
+    value: &[u8],
+    origin: Origin,
+    depth: u8,
+) {
+    let origin = origin.marked(Marks::NESTED);
+    for piece in value.split(|&byte| byte == b';').skip(1) {
+        let Some(at) = memchr::memchr(b'=', piece) else {
+            continue;
+        };
+        let (key, value) = piece.split_at(at);
+        if key.is_empty() || !is_plain_name(key) {
+            continue;
+        }
+        let value = value.get(1..).unwrap_or_default();
+        with_key(scratch, depth, prefix, key, |scratch, key| {
+            let place = Place::new(locations.1, key);
+            leaf(scratch, place, value, Plus::Space, origin, depth);
+        });
+    }
+}
+
+/// Says whether any name may have come twice, in one pass and without memory: a name that shares its slot with another
+/// costs a look at all of them, nothing else.
+#[derive(Default)]
+struct NameFilter {
+    slots: [u64; 4],
+    repeated: bool,
+}
+
+impl NameFilter {
+    fn add(&mut self, key: &[u8]) {
+        let base = base_name(key);
+        let hash = base.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        let bit = 1 << (hash >> 58);
+        if let Some(slot) = self.slots.get_mut((hash >> 56 & 3) as usize) {
+            // Encoded names are compared only where they are decoded.
+            self.repeated |= *slot & bit != 0 || memchr::memchr(b'%', base).is_some();
+            *slot |= bit;
+        }
+    }
+}
+
+/// The name of `a`, `a[]` and `a[3]`, which applications put together.
+fn base_name(key: &[u8]) -> &[u8] {
+    let open = memchr::memchr(b'[', key).unwrap_or(key.len());
+    let (base, index) = key.split_at(open);
+    let numbered = index
+        .iter()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'[' | b']'));
+    if numbered { base } else { key }
+}
+
+/// Pairs that are compared with each other, and how long their joined values may become.
+const MAX_POLLUTED: usize = 256;
+const MAX_JOINED: usize = 1024;
+
+/// Adds the values of a repeated name joined as servers join them: by commas (ASP.NET) and, where an application
+/// glues them together, by nothing. An attack cut in two by its sender is whole only there.
+fn pollution(
+    scratch: &mut Scratch,
+    location: Location,
+    prefix: &[u8],
+    text: &[u8],
+    origin: Origin,
+    depth: u8,
+) {
+    let mut found: Vec<(Vec<u8>, &[u8])> = text
+        .split(|&byte| byte == b'&')
+        .filter_map(|pair| memchr::memchr(b'=', pair).map(|at| pair.split_at(at)))
+        .take(MAX_POLLUTED)
+        .map(|(key, value)| {
+            let key = decode_form(key).bytes;
+            (base_name(&key).to_vec(), value.get(1..).unwrap_or_default())
+        })
+        .collect();
+    found.sort_by(|first, second| first.0.cmp(&second.0));
+    let origin = origin.marked(Marks::NESTED);
+    for group in found.chunk_by(|first, second| first.0 == second.0) {
+        let total: usize = group.iter().map(|(_, value)| value.len() + 1).sum();
+        let Some((key, _)) = group.first() else {
+            continue;
+        };
+        if group.len() < 2 || total > MAX_JOINED {
+            continue;
+        }
+        let values: Vec<&[u8]> = group.iter().map(|(_, value)| *value).collect();
+        let tame = values
+            .iter()
+            .all(|value| value.iter().all(u8::is_ascii_digit));
+        let glue: &[&[u8]] = if tame { &[b","] } else { &[b",", b""] };
+        for glue in glue {
+            let joined = values.join(*glue);
+            with_key(scratch, depth, prefix, key, |scratch, key| {
+                let place = Place::new(location, key);
+                leaf(scratch, place, &joined, Plus::Space, origin, depth);
+            });
+        }
+    }
+}
+
+/// Shorter texts with `=` and `&` in them are as likely prose or code as a form.
+const SHORTEST_FORM: usize = 25;
+
+/// `a=b&c=d`: at least two pairs with plain names and no white space.
+pub(crate) fn is_form(text: &[u8]) -> bool {
+    if text.len() < SHORTEST_FORM || memchr::memchr(b'&', text).is_none() {
+        return false;
+    }
+    text.split(|&byte| byte == b'&').all(|pair| {
+        let Some(at) = memchr::memchr(b'=', pair) else {
+            return false;
+        };
+        at > 0
+            && pair.iter().take(at).all(|byte| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'[' | b']')
+            })
+            && !pair.iter().any(u8::is_ascii_whitespace)
+    })
+}
