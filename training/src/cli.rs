@@ -6,6 +6,7 @@ pub mod evaluate;
 pub mod fit;
 pub mod import;
 pub mod inspect;
+pub mod sources;
 pub mod split;
 
 use std::fmt;
@@ -49,8 +50,10 @@ enum Command {
     Fit(Box<fit::Args>),
     /// Measure a bundle on normal and attack data
     Evaluate(evaluate::Args),
-    /// Split data by domain, time or source, always the same way
+    /// Split data by domain, time, source or payload, always the same way
     Split(split::Args),
+    /// List the data sets that Weir knows, with licence and checksum
+    Sources(sources::Args),
     /// Turn HAR files, access logs, CSIC files or payload lists into JSON Lines
     Import(import::Args),
     /// Show what a bundle or a data file holds
@@ -99,6 +102,7 @@ impl Cli {
             Command::Fit(args) => args.run(),
             Command::Evaluate(args) => args.run(),
             Command::Split(args) => args.run(),
+            Command::Sources(args) => args.run(),
             Command::Import(args) => args.run(),
             Command::Inspect(args) => args.run(),
         }

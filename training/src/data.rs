@@ -7,6 +7,7 @@ pub mod csic;
 pub mod har;
 pub mod lines;
 pub mod payload_lists;
+pub mod sources;
 pub mod split;
 
 use std::path::{Path, PathBuf};

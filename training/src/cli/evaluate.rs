@@ -109,9 +109,7 @@ impl Args {
             .into());
         }
         if self.resamples > MOST_RESAMPLES {
-            return Err(
-                UsageError(format!("--resamples must be at most {MOST_RESAMPLES}")).into(),
-            );
+            return Err(UsageError(format!("--resamples must be at most {MOST_RESAMPLES}")).into());
         }
         let progress = if self.json {
             Progress::Json

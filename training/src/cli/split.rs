@@ -1,5 +1,8 @@
 //! `weir-train split`: two files out of some, the same two on every machine.
+//!
+//! Must not be here: chance. A record falls on its side by what it says, not by a seed.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -8,18 +11,21 @@ use anyhow::Context;
 
 use super::UsageError;
 use crate::data::lines;
-use crate::data::split::{LineKeys, is_left_out, time_cut};
+use crate::data::split::{LineKeys, is_left_out, is_payload_left_out, position_cut, time_cut};
 
 const DETAILS: &str = "\
 Writes DIR/train.jsonl and DIR/test.jsonl. Lines are copied byte for byte; lines that are no records are counted and copied to neither.
 
-  domain  a registrable domain (public-suffix list) is left out when the first byte of its SHA-256 modulo 5 is 0
-  time    the last fraction by `time`, or by position in a file whose records have none
-  source  payload records whose `source` is named by --hold-out are left out
+  domain   a registrable domain (public-suffix list) is left out when the first byte of its SHA-256 modulo 5 is 0
+  time     the last share of each host by `time`, or by position in a file whose records have none
+  source   records whose `source` is named by --leave are left out
+  payload  the share of payloads with the lowest SHA-256 modulo 10,000 is left out, within every source alike; copies stay together
 
 Examples:
   weir-train split --by domain normal.jsonl.gz --out split/
-  weir-train split --by source --hold-out gotestwaf,waf_bypass attacks.jsonl --out split-attacks/";
+  weir-train split --by time --share 0.4 sites.jsonl.gz --out split-time/
+  weir-train split --by source --leave gotestwaf,waf_bypass attacks.jsonl --out split-attacks/
+  weir-train split --by payload --share 0.2 attacks.jsonl --out split-payloads/";
 
 /// Arguments of `weir-train split`.
 #[derive(Debug, clap::Args)]
@@ -35,11 +41,21 @@ pub struct Args {
     #[arg(long, visible_alias = "out-dir", value_name = "DIR")]
     out: PathBuf,
     /// Source names to leave out, with --by source
-    #[arg(long, value_delimiter = ',', value_name = "NAME,NAME")]
-    hold_out: Vec<String>,
-    /// Share to leave out, with --by time
-    #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
-    fraction: f64,
+    #[arg(
+        long,
+        visible_alias = "hold-out",
+        value_delimiter = ',',
+        value_name = "NAME,NAME"
+    )]
+    leave: Vec<String>,
+    /// Share to leave out, with --by time and --by payload
+    #[arg(
+        long,
+        visible_alias = "fraction",
+        default_value_t = 0.2,
+        value_name = "SHARE"
+    )]
+    share: f64,
     /// Write train.jsonl.gz and test.jsonl.gz
     #[arg(long)]
     gzip: bool,
@@ -50,14 +66,25 @@ enum By {
     Domain,
     Time,
     Source,
+    Payload,
 }
 
 /// Which lines of a file are left out, by what was found out about the file before.
 enum Rule {
     Domain,
     Source,
-    From(f64),
-    FromPosition(u64),
+    Payload,
+    /// From a moment on, by host.
+    From(HashMap<Option<String>, f64>),
+    /// From a position on, by host.
+    FromPosition(HashMap<Option<String>, u64>),
+}
+
+/// What is known of a host in one pass over a file.
+#[derive(Default)]
+struct HostTimes {
+    records: u64,
+    times: Vec<f64>,
 }
 
 #[derive(Default)]
@@ -73,13 +100,13 @@ impl Args {
     /// # Errors
     /// When files cannot be read or written, or one side would be empty.
     pub fn run(self) -> anyhow::Result<()> {
-        if self.by == By::Source && self.hold_out.is_empty() {
-            return Err(UsageError("--by source needs --hold-out NAME,NAME".to_owned()).into());
+        if self.by == By::Source && self.leave.is_empty() {
+            return Err(UsageError("--by source needs --leave NAME,NAME".to_owned()).into());
         }
-        if !(0.0..=1.0).contains(&self.fraction) {
+        if !(0.0..=1.0).contains(&self.share) {
             return Err(UsageError(format!(
-                "--fraction {} is no share: give a number from 0 to 1",
-                self.fraction
+                "--share {} is no share: give a number from 0 to 1",
+                self.share
             ))
             .into());
         }
@@ -118,15 +145,16 @@ impl Args {
         counts: &mut Counts,
     ) -> anyhow::Result<()> {
         let rule = self.rule(file)?;
-        let mut position = 0;
+        let mut positions: HashMap<Option<String>, u64> = HashMap::new();
         let mut failed = Ok(());
         lines::each(file, |_, line| {
             let Some(keys) = LineKeys::of(line) else {
                 counts.bad += 1;
                 return true;
             };
-            let test = self.is_test(&rule, &keys, position);
-            position += 1;
+            let position = positions.entry(keys.host.clone()).or_default();
+            let test = self.is_test(&rule, &keys, *position);
+            *position += 1;
             let [train_side, test_side] = &mut *sides;
             let side = if test { test_side } else { train_side };
             *(if test {
@@ -146,37 +174,55 @@ impl Args {
             Rule::Source => keys
                 .source
                 .as_ref()
-                .is_some_and(|source| self.hold_out.contains(source)),
-            Rule::From(cut) => keys.time.is_some_and(|time| time >= *cut),
-            Rule::FromPosition(cut) => position >= *cut,
+                .is_some_and(|source| self.leave.contains(source)),
+            Rule::Payload => is_payload_left_out(&keys.payload, self.share),
+            Rule::From(cuts) => cuts
+                .get(&keys.host)
+                .zip(keys.time)
+                .is_some_and(|(cut, time)| time >= *cut),
+            Rule::FromPosition(cuts) => cuts.get(&keys.host).is_some_and(|cut| position >= *cut),
         }
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a position in a file"
-    )]
     fn rule(&self, file: &Path) -> anyhow::Result<Rule> {
         Ok(match self.by {
             By::Domain => Rule::Domain,
             By::Source => Rule::Source,
-            By::Time => {
-                let (mut times, mut records) = (Vec::new(), 0_u64);
-                lines::each(file, |_, line| {
-                    if let Some(keys) = LineKeys::of(line) {
-                        records += 1;
-                        times.extend(keys.time);
-                    }
-                    true
-                })?;
-                if times.len() as u64 == records && records > 0 {
-                    Rule::From(time_cut(&times, self.fraction).unwrap_or(f64::INFINITY))
-                } else {
-                    Rule::FromPosition((records as f64 * (1.0 - self.fraction)).round() as u64)
-                }
+            By::Payload => Rule::Payload,
+            By::Time => self.time_rule(file)?,
+        })
+    }
+
+    /// Each host has its own cut: hosts that come late in a file must not fall on one side as a whole.
+    fn time_rule(&self, file: &Path) -> anyhow::Result<Rule> {
+        let mut hosts: HashMap<Option<String>, HostTimes> = HashMap::new();
+        lines::each(file, |_, line| {
+            if let Some(keys) = LineKeys::of(line) {
+                let host = hosts.entry(keys.host).or_default();
+                host.records += 1;
+                host.times.extend(keys.time);
             }
+            true
+        })?;
+        let timed = hosts
+            .values()
+            .all(|host| host.times.len() as u64 == host.records);
+        Ok(if timed {
+            let cut = |host: HostTimes| time_cut(&host.times, self.share).unwrap_or(f64::INFINITY);
+            Rule::From(
+                hosts
+                    .into_iter()
+                    .map(|(name, host)| (name, cut(host)))
+                    .collect(),
+            )
+        } else {
+            let cut = |host: HostTimes| position_cut(host.records, self.share);
+            Rule::FromPosition(
+                hosts
+                    .into_iter()
+                    .map(|(name, host)| (name, cut(host)))
+                    .collect(),
+            )
         })
     }
 }
@@ -209,8 +255,8 @@ mod tests {
             by,
             files,
             out: out.to_owned(),
-            hold_out: vec!["b".into()],
-            fraction: 0.25,
+            leave: vec!["b".into()],
+            share: 0.25,
             gzip: by == By::Time,
         }
     }
@@ -222,7 +268,8 @@ mod tests {
         let lines: Vec<String> = (0..40)
             .map(|n| {
                 format!(
-                    "{{\"method\": \"GET\",  \"uri\":\"http://www.site{n}.com/\",\"time\":{}}}",
+                    "{{\"method\": \"GET\",  \"uri\":\"http://www.site{}.com/\",\"time\":{}}}",
+                    n % 10,
                     100 - n
                 )
             })
@@ -256,6 +303,54 @@ mod tests {
         let (train, test) = (read("train.jsonl.gz"), read("test.jsonl.gz"));
         assert_eq!((train.lines().count(), test.lines().count()), (30, 10));
         assert!(test.contains("\"time\":100}") && !train.contains("\"time\":100}"));
+    }
+
+    #[test]
+    fn every_host_has_its_own_cut_in_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("in.jsonl");
+        // Hosts one after another, without times: the position within the host decides.
+        let lines: Vec<String> = (0..12)
+            .map(|n| {
+                format!(
+                    "{{\"method\":\"GET\",\"uri\":\"http://h{}.com/{}\"}}",
+                    n / 4,
+                    n % 4
+                )
+            })
+            .collect();
+        fs::write(&file, lines.join("\n")).unwrap();
+        let mut split = args(By::Time, vec![file], dir.path());
+        split.gzip = false;
+        split.run().unwrap();
+        let test = fs::read_to_string(dir.path().join("test.jsonl")).unwrap();
+        assert_eq!(test.lines().count(), 3);
+        assert!(test.lines().all(|line| line.contains("com/3\"")));
+    }
+
+    #[test]
+    fn payloads_split_within_every_source_and_copies_stay_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("in.jsonl");
+        let line = |n: usize, source: &str| {
+            format!("{{\"payload\":\"' or {n}\",\"source\":\"{source}\"}}")
+        };
+        let lines: Vec<String> = (0..400)
+            .flat_map(|n| [line(n, "a"), line(n, "b")])
+            .collect();
+        fs::write(&file, lines.join("\n")).unwrap();
+        let mut split = args(By::Payload, vec![file], dir.path());
+        split.gzip = false;
+        split.run().unwrap();
+        let test = fs::read_to_string(dir.path().join("test.jsonl")).unwrap();
+        let of = |source: &str| {
+            let mark = format!(",\"source\":\"{source}\"}}");
+            test.lines()
+                .filter_map(|line| line.strip_suffix(&mark).map(str::to_owned))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of("a"), of("b"));
+        assert!((70..130).contains(&of("a").len()), "{}", of("a").len());
     }
 
     #[test]

@@ -9,6 +9,9 @@ use weir_scoring::record::{OwnedRequest, Timestamp, to_bytes};
 /// One domain in this many is left out.
 const DOMAIN_MODULUS: u8 = 5;
 
+/// Shares of payloads are known to one in so many.
+const PAYLOAD_MODULUS: u64 = 10_000;
+
 /// The registrable domain of a host by the public-suffix list; the host itself for an address or a bare name.
 #[must_use]
 pub fn registrable_domain(host: &str) -> String {
@@ -41,6 +44,31 @@ pub fn is_left_out(host: &str) -> bool {
         .is_some_and(|byte| byte % DOMAIN_MODULUS == 0)
 }
 
+/// Whether a payload is left out of training by its own bytes: the first eight bytes of its SHA-256 modulo 10,000, compared with the
+/// share. Copies of a payload in several sources fall on the same side.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a number below 10,000")]
+pub fn is_payload_left_out(payload: &[u8], share: f64) -> bool {
+    let digest = Sha256::digest(payload);
+    let hash = digest
+        .iter()
+        .take(8)
+        .fold(0_u64, |hash, byte| (hash << 8) | u64::from(*byte));
+    ((hash % PAYLOAD_MODULUS) as f64) < share * PAYLOAD_MODULUS as f64 - 1e-9
+}
+
+/// How many records of a host come before its cut, when the last `share` of each host's `count` is left out.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a position in a list"
+)]
+pub fn position_cut(count: u64, share: f64) -> u64 {
+    (count as f64 * (1.0 - share.clamp(0.0, 1.0))).round() as u64
+}
+
 /// What a split looks at in a line; keys that are absent or of another type are none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LineKeys {
@@ -50,6 +78,8 @@ pub struct LineKeys {
     pub time: Option<f64>,
     /// The `source` key.
     pub source: Option<String>,
+    /// What of an attack is told apart: the payload, or of a request its method, target and body.
+    pub payload: Vec<u8>,
 }
 
 impl LineKeys {
@@ -66,6 +96,14 @@ impl LineKeys {
             time: Option<Timestamp>,
             #[serde(default)]
             source: Option<String>,
+            #[serde(default)]
+            payload: Option<String>,
+            #[serde(default)]
+            method: Option<String>,
+            #[serde(default)]
+            body: Option<String>,
+            #[serde(default)]
+            body_base64: Option<String>,
         }
         let keys: Keys = serde_json::from_slice(line).ok()?;
         let request = OwnedRequest {
@@ -77,7 +115,18 @@ impl LineKeys {
                 .collect(),
             ..OwnedRequest::default()
         };
+        let payload = match &keys.payload {
+            Some(payload) => to_bytes(payload),
+            None => {
+                let parts = [&keys.method, &keys.uri, &keys.body, &keys.body_base64];
+                parts
+                    .map(|part| part.clone().unwrap_or_default())
+                    .join("\n")
+                    .into_bytes()
+            }
+        };
         Some(Self {
+            payload,
             host: request
                 .host()
                 .map(|host| String::from_utf8_lossy(host).into_owned()),
@@ -145,6 +194,37 @@ mod tests {
         let keys = LineKeys::of(br#"{"payload":"x","source":"list"}"#).unwrap();
         assert_eq!((keys.host, keys.source.as_deref()), (None, Some("list")));
         assert_eq!(LineKeys::of(b"nonsense"), None);
+    }
+
+    #[test]
+    fn a_payload_falls_on_one_side_wherever_it_stands() {
+        let out = (0..5000)
+            .filter(|n| is_payload_left_out(format!("' or {n}=1").as_bytes(), 0.2))
+            .count();
+        assert!((900..1100).contains(&out), "{out}");
+        assert!(!is_payload_left_out(b"x", 0.0) && is_payload_left_out(b"x", 1.0));
+        let of = |line: &[u8]| LineKeys::of(line).unwrap().payload;
+        assert_eq!(
+            of(br#"{"payload":"x","source":"a"}"#),
+            of(br#"{"source":"b","payload":"x"}"#)
+        );
+        assert_ne!(
+            of(br#"{"method":"GET","uri":"/","body":"a"}"#),
+            of(br#"{"method":"GET","uri":"/","body":"b"}"#)
+        );
+    }
+
+    #[test]
+    fn a_host_is_cut_by_position() {
+        assert_eq!(
+            [
+                position_cut(10, 0.4),
+                position_cut(1, 0.4),
+                position_cut(0, 0.4),
+                position_cut(5, 1.0)
+            ],
+            [6, 1, 0, 0]
+        );
     }
 
     #[test]

@@ -234,7 +234,10 @@ mod tests {
         let ladder = Ladder::new(&[1.0; 100], &attacks).unwrap();
         let population = Population::new(vec!["a"; 100], 200);
         let found = plan(1000, 1, 2).each(&population, |draw| {
-            ladder.weighted(&draw.normal, &draw.attacks).figures().values[3]
+            ladder
+                .weighted(&draw.normal, &draw.attacks)
+                .figures()
+                .values[3]
         });
         let estimate = Estimate::new(0.5, found);
         let [low, high] = estimate.interval.unwrap();

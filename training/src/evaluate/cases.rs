@@ -7,7 +7,7 @@ use weir_scoring::record::OwnedRequest;
 
 use super::build::combined;
 use super::lookalikes::LookalikeSample;
-use super::report::{BINS, BIN_WIDTH, Case, Histogram};
+use super::report::{BIN_WIDTH, BINS, Case, Histogram};
 use super::{Attack, Normal, Scored};
 
 /// Cases of each kind.
@@ -123,13 +123,20 @@ fn readable(bytes: &[u8]) -> String {
 pub(super) fn histograms(normal: &[Normal], attacks: &[Attack]) -> Vec<Histogram> {
     let all = |location: Option<Location>| {
         let here = move |scored: &&Scored| {
-            location.is_none_or(|location| {
-                scored.top.as_ref().is_some_and(|(top, _)| *top == location)
-            })
+            location
+                .is_none_or(|location| scored.top.as_ref().is_some_and(|(top, _)| *top == location))
         };
         [
-            histogram("normal", location, normal.iter().map(|(_, s)| s).filter(here)),
-            histogram("attack", location, attacks.iter().map(|(_, s)| s).filter(here)),
+            histogram(
+                "normal",
+                location,
+                normal.iter().map(|(_, s)| s).filter(here),
+            ),
+            histogram(
+                "attack",
+                location,
+                attacks.iter().map(|(_, s)| s).filter(here),
+            ),
         ]
     };
     let by_location = Location::ALL.iter().map(|location| all(Some(*location)));

@@ -104,10 +104,8 @@ impl Grouping {
             .iter()
             .enumerate()
             .filter_map(|(index, name)| {
-                let drawn: Vec<Numbers> = draws
-                    .iter()
-                    .filter_map(|draw| *draw.get(index)?)
-                    .collect();
+                let drawn: Vec<Numbers> =
+                    draws.iter().filter_map(|draw| *draw.get(index)?).collect();
                 let attacks = self.of.iter().filter(|of| **of == Some(index)).count();
                 Some(group(name, attacks, (*plain.get(index)?)?, &drawn))
             })
@@ -176,7 +174,10 @@ mod tests {
         let counts = ladder.plain();
         let numbers = grouping.numbers(&ladder, &counts, &counts.figures(), &[1; 4]);
         // One false positive is allowed at 1%: 99 and what ties with it. At 0.5% none is.
-        assert_eq!(numbers[0].map(|n| (n[1], n[2])), Some((2.0 / 3.0, 1.0 / 3.0)));
+        assert_eq!(
+            numbers[0].map(|n| (n[1], n[2])),
+            Some((2.0 / 3.0, 1.0 / 3.0))
+        );
         assert_eq!(numbers[1].map(|n| (n[0], n[1])), Some((0.105, 0.0)));
         let (groups, average) = grouping.groups(&numbers, &[]);
         assert_eq!((groups[0].name.as_str(), groups[0].attacks), ("a", 3));

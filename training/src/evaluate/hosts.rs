@@ -99,7 +99,12 @@ mod tests {
     fn medians_of_odd_and_even_numbers() {
         let median = |values: &[f64]| median(&mut values.to_vec());
         assert_eq!(
-            [median(&[3.0, 1.0, 2.0]), median(&[4.0, 1.0, 2.0, 3.0]), median(&[5.0]), median(&[])],
+            [
+                median(&[3.0, 1.0, 2.0]),
+                median(&[4.0, 1.0, 2.0, 3.0]),
+                median(&[5.0]),
+                median(&[])
+            ],
             [2.0, 2.5, 5.0, 0.0]
         );
     }

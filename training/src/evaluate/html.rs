@@ -141,10 +141,10 @@ mod tests {
 
     #[test]
     fn payloads_stay_text() {
+        assert_eq!(escape("<script>\"'&"), "&lt;script&gt;&quot;&#39;&amp;");
         assert_eq!(
-            escape("<script>\"'&"),
-            "&lt;script&gt;&quot;&#39;&amp;"
+            (thousands(1_234_567), thousands(999)),
+            ("1,234,567".to_owned(), "999".to_owned())
         );
-        assert_eq!((thousands(1_234_567), thousands(999)), ("1,234,567".to_owned(), "999".to_owned()));
     }
 }

@@ -195,7 +195,10 @@ mod tests {
             of_line(br#"{"method":"GET","uri":"/","source":"crs"}"#),
             Some(Lookalike::Request { source: Some(source), .. }) if source == "crs"
         ));
-        assert_eq!(of_line(br#"{"method":"GET","uri":"/","label":"anomalous"}"#), None);
+        assert_eq!(
+            of_line(br#"{"method":"GET","uri":"/","label":"anomalous"}"#),
+            None
+        );
         assert_eq!(of_line(br#"{"other":1}"#), None);
     }
 }

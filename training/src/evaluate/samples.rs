@@ -115,10 +115,7 @@ pub fn attacks(
 }
 
 /// The requests among the attacks, as they are.
-pub(super) fn whole(
-    exposure: &Exposure,
-    vectors: Option<&[RequestVector]>,
-) -> Vec<AttackSample> {
+pub(super) fn whole(exposure: &Exposure, vectors: Option<&[RequestVector]>) -> Vec<AttackSample> {
     let vector = |index: usize| vectors.and_then(|vectors| vectors.get(index)).copied();
     exposure
         .requests

@@ -264,9 +264,8 @@ fn headers_match(before: &OwnedRequest, after: &OwnedRequest, location: Location
         Location::UserAgent => Some(b"user-agent"),
         _ => None,
     };
-    let cookies = |request: &OwnedRequest| {
-        names(request.header("cookie").unwrap_or_default(), b';').len()
-    };
+    let cookies =
+        |request: &OwnedRequest| names(request.header("cookie").unwrap_or_default(), b';').len();
     let pairs = || before.headers.iter().zip(&after.headers);
     let changed = pairs()
         .filter(|((name, a), (_, b))| a != b && !name.eq_ignore_ascii_case(b"content-length"))

@@ -64,7 +64,16 @@ impl Report {
         let _ = writeln!(
             out,
             "{:<20}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}{:>9}",
-            "detector", "ROC-AUC", "PR-AUC", "TPR@5%", "@1%", "@0.5%", "@0.1%", "@0.05%", "bal.acc", "F1"
+            "detector",
+            "ROC-AUC",
+            "PR-AUC",
+            "TPR@5%",
+            "@1%",
+            "@0.5%",
+            "@0.1%",
+            "@0.05%",
+            "bal.acc",
+            "F1"
         );
         for detector in &self.detectors {
             let sets = [
@@ -157,7 +166,13 @@ impl Report {
         let _ = writeln!(
             out,
             "\n{:<34}{:>8}{:>9}{:>10}{:>10}{:>9}{:>11}",
-            "host, by its own requests", "normal", "attacks", "TPR@1%", "TPR@0.5%", "flagged", "threshold"
+            "host, by its own requests",
+            "normal",
+            "attacks",
+            "TPR@1%",
+            "TPR@0.5%",
+            "flagged",
+            "threshold"
         );
         for row in &hosts.rows {
             let _ = writeln!(
@@ -186,7 +201,14 @@ impl Report {
             let _ = writeln!(
                 out,
                 "\n{:<34}{:>8}{:>8}{:>9}{:>9}{:>9}{:>9}{:>10}",
-                format!("by {}", view.by), "normal", "FPR@1%", "@0.5%", "flagged", "attacks", "TPR@1%", "@0.5%"
+                format!("by {}", view.by),
+                "normal",
+                "FPR@1%",
+                "@0.5%",
+                "flagged",
+                "attacks",
+                "TPR@1%",
+                "@0.5%"
             );
             for row in view.rows.iter().take(PARTS) {
                 let _ = writeln!(
@@ -293,7 +315,9 @@ fn signed(estimate: &Estimate) -> String {
 fn measured(out: &mut String, name: &str, comparison: &Comparison) {
     let headlines = comparison.headlines();
     let small = |index: usize| {
-        let rate = index.checked_sub(2).and_then(|at| comparison.tpr_at_fpr.get(at));
+        let rate = index
+            .checked_sub(2)
+            .and_then(|at| comparison.tpr_at_fpr.get(at));
         rate.is_some_and(|rate| !rate.supported)
     };
     let mut line = |title: &str, show: &dyn Fn(&Estimate, bool) -> String| {
@@ -306,7 +330,10 @@ fn measured(out: &mut String, name: &str, comparison: &Comparison) {
     line(name, &|estimate, small| {
         format!("{:.4}{}", estimate.value, if small { "*" } else { "" })
     });
-    if headlines.iter().any(|(_, estimate)| estimate.interval.is_some()) {
+    if headlines
+        .iter()
+        .any(|(_, estimate)| estimate.interval.is_some())
+    {
         for (title, end) in [("  from", 0), ("  to", 1)] {
             line(title, &|estimate, _| {
                 let end = estimate.interval.and_then(|ends| ends.get(end).copied());

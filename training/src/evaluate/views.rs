@@ -75,7 +75,11 @@ pub(super) fn view(
         .map(|(name, part)| row(name, &part, base, budgets))
         .collect();
     if by == By::Domain {
-        rows.sort_by(|a, b| b.flagged.cmp(&a.flagged).then_with(|| b.normal.cmp(&a.normal)));
+        rows.sort_by(|a, b| {
+            b.flagged
+                .cmp(&a.flagged)
+                .then_with(|| b.normal.cmp(&a.normal))
+        });
     }
     View {
         by: by.name(),

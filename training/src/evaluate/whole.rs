@@ -57,22 +57,23 @@ impl Whole {
                     })
                 }),
                 curves: curves::values(&counts),
-                other: other.as_ref().zip(groupings.first()).map(|(ladder, classes)| {
-                    let counts = ladder.weighted(normal, attacks);
-                    let figures = counts.figures();
-                    let classes = classes.numbers(ladder, &counts, &figures, attacks);
-                    (figures, macro_rate(&classes))
-                }),
+                other: other
+                    .as_ref()
+                    .zip(groupings.first())
+                    .map(|(ladder, classes)| {
+                        let counts = ladder.weighted(normal, attacks);
+                        let figures = counts.figures();
+                        let classes = classes.numbers(ladder, &counts, &figures, attacks);
+                        (figures, macro_rate(&classes))
+                    }),
                 figures,
             }
         };
         let plain = measure(&vec![1; normal.len()], &vec![1; attacks.len()]);
         let set: Vec<&Normal> = normal.iter().collect();
-        let draws = about
-            .plan
-            .each(&population(&set, attacks.len()), |draw| {
-                measure(&draw.normal, &draw.attacks)
-            });
+        let draws = about.plan.each(&population(&set, attacks.len()), |draw| {
+            measure(&draw.normal, &draw.attacks)
+        });
         Self::of(&ladder, &groupings, &plain, &draws)
     }
 
@@ -80,9 +81,9 @@ impl Whole {
         let [classes, sources, locations] = [0, 1, 2].map(|index: usize| {
             let of = |drawn: &Drawn| drawn.groups.get(index).cloned().unwrap_or_default();
             let drawn: Vec<Vec<Option<Numbers>>> = draws.iter().map(of).collect();
-            groupings.get(index).map(|grouping| {
-                grouping.groups(&of(plain), &drawn.iter().collect::<Vec<_>>())
-            })
+            groupings
+                .get(index)
+                .map(|grouping| grouping.groups(&of(plain), &drawn.iter().collect::<Vec<_>>()))
         });
         let (classes, macro_average) = classes.unwrap_or_default();
         let drawn_figures: Vec<&Figures> = draws.iter().map(|drawn| &drawn.figures).collect();

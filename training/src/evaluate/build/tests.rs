@@ -94,14 +94,28 @@ fn every_figure_of_a_known_sample() {
     assert!((whole.roc_auc.value - (0.75 + 0.25 * 100.5 / 200.0)).abs() < 1e-9);
     let [low, high] = whole.tpr_at_fpr[1].tpr.interval.unwrap();
     assert!(low < 0.75 && high > 0.75);
-    assert_eq!((report.classes[0].name.as_str(), report.classes[0].attacks), ("sqli", 15));
+    assert_eq!(
+        (report.classes[0].name.as_str(), report.classes[0].attacks),
+        ("sqli", 15)
+    );
     let macro_rate = report.macro_average.as_ref().unwrap().tpr_at_05.value;
     assert!((macro_rate - (10.0 / 15.0 + 1.0) / 2.0).abs() < 1e-12);
     assert_eq!(report.confusion.normal, [200, 0, 0]);
     assert_eq!(report.confusion.attacks, [5, 0, 15]);
     assert_eq!(report.confusion.distinct_normal, [100, 0, 0]);
-    let cookies = report.false_positives.iter().find(|place| place.name == "cookie").unwrap();
-    assert_eq!((cookies.normal, cookies.false_positives_at_1, cookies.flagged), (200, 2, 0));
+    let cookies = report
+        .false_positives
+        .iter()
+        .find(|place| place.name == "cookie")
+        .unwrap();
+    assert_eq!(
+        (
+            cookies.normal,
+            cookies.false_positives_at_1,
+            cookies.flagged
+        ),
+        (200, 2, 0)
+    );
     assert!(report.against.is_none() && report.lookalikes.is_none());
     assert_eq!(report.histograms[0].count, 200);
     assert!((report.histograms[1].shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
@@ -122,11 +136,22 @@ fn equal_seeds_make_equal_reports() {
 #[test]
 fn hosts_are_judged_by_their_own_requests() {
     let mut evaluation = evaluation();
-    evaluation.attacks.push(attack("b.example", "sqli", 1.985, 77));
-    evaluation.attacks.push(attack("b.example", "sqli", 1.995, 78));
+    evaluation
+        .attacks
+        .push(attack("b.example", "sqli", 1.985, 77));
+    evaluation
+        .attacks
+        .push(attack("b.example", "sqli", 1.995, 78));
     let report = report(&evaluation, &about());
     let hosts = report.hosts.unwrap();
-    let row = |name: &str| hosts.rows.iter().find(|row| row.host == name).unwrap().clone();
+    let row = |name: &str| {
+        hosts
+            .rows
+            .iter()
+            .find(|row| row.host == name)
+            .unwrap()
+            .clone()
+    };
     // One of a hundred may pass: b's highest normal request scores 1.99, which both attacks pass or the lowest threshold excludes.
     let b = row("b.example");
     assert_eq!((b.normal, b.attacks), (100, 2));
@@ -156,7 +181,14 @@ fn views_split_the_same_samples() {
     assert!((view("time").rows[4].fpr_at_1 - 2.0 / 40.0).abs() < 1e-12);
     assert_eq!(view("time").rows[0].attacks, 20);
     assert_eq!(view("domain").rows.len(), 2);
-    assert_eq!(view("source").rows.iter().map(|row| row.attacks).sum::<usize>(), 20);
+    assert_eq!(
+        view("source")
+            .rows
+            .iter()
+            .map(|row| row.attacks)
+            .sum::<usize>(),
+        20
+    );
 }
 
 #[test]
@@ -173,11 +205,18 @@ fn another_bundle_is_compared_verdict_by_verdict() {
     });
     let report = report(&evaluation, &about());
     let against = report.against.as_ref().unwrap();
-    assert_eq!((against.new_false_positives.0, against.gone_false_positives), (0, 1));
+    assert_eq!(
+        (against.new_false_positives.0, against.gone_false_positives),
+        (0, 1)
+    );
     // Attacks 0 to 4 pass here and are found there; 10 to 19 are found here only.
     assert_eq!((against.newly_missed.0, against.newly_caught.0), (5, 10));
     assert_eq!(against.newly_caught.1[0].other, Some(0.2));
-    let tpr = against.measures.iter().find(|row| row.name == "TPR at 1% FPR").unwrap();
+    let tpr = against
+        .measures
+        .iter()
+        .find(|row| row.name == "TPR at 1% FPR")
+        .unwrap();
     assert!((tpr.this - 0.75).abs() < 1e-12 && (tpr.other - 1.0).abs() < 1e-12);
     assert!(report.to_text().contains("newly missed"));
 }

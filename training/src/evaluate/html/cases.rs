@@ -128,7 +128,10 @@ pub(super) fn against(out: &mut String, report: &Report) {
     out.push_str("</table></div>");
     matrices(out, report, against);
     for (title, (count, cases)) in [
-        ("Normal requests flagged only by this one", &against.new_false_positives),
+        (
+            "Normal requests flagged only by this one",
+            &against.new_false_positives,
+        ),
         ("Attacks found only by this one", &against.newly_caught),
         ("Attacks found only by the other", &against.newly_missed),
     ] {

@@ -104,7 +104,11 @@ fn chart(
         let upper = band.iter().map(|(x, [_, high])| at(*x, *high));
         let lower = band.iter().rev().map(|(x, [low, _])| at(*x, *low));
         let outline: Vec<String> = upper.chain(lower).collect();
-        let _ = write!(out, "<polygon class=band points=\"{}\"/>", outline.join(" "));
+        let _ = write!(
+            out,
+            "<polygon class=band points=\"{}\"/>",
+            outline.join(" ")
+        );
     }
     let line: Vec<String> = points.iter().map(|point| at(point.x, point.y)).collect();
     let _ = write!(
@@ -144,7 +148,10 @@ fn histogram(out: &mut String, normal: &Histogram, attack: &Histogram, report: &
     );
     let bins = BINS as f64;
     let bar = WIDE / bins;
-    for (class, shares, offset) in [("normal", &normal.shares, 0.0), ("attack", &attack.shares, 0.5)] {
+    for (class, shares, offset) in [
+        ("normal", &normal.shares, 0.0),
+        ("attack", &attack.shares, 0.5),
+    ] {
         for (index, share) in shares.iter().enumerate().filter(|(_, share)| **share > 0.0) {
             let height = (HIGH * share.sqrt()).max(1.0);
             let _ = write!(
@@ -164,7 +171,11 @@ fn histogram(out: &mut String, normal: &Histogram, attack: &Histogram, report: &
             "<text x=\"{:.1}\" y=\"{}\" text-anchor=middle>{}</text>",
             (f64::from(score) * scale).clamp(4.0, WIDE - 6.0),
             HIGH + 14.0,
-            if label.is_empty() { score.to_string() } else { label.to_owned() }
+            if label.is_empty() {
+                score.to_string()
+            } else {
+                label.to_owned()
+            }
         );
     }
     for budget in report.thresholds {
@@ -173,5 +184,8 @@ fn histogram(out: &mut String, normal: &Histogram, attack: &Histogram, report: &
             let _ = write!(out, "<path class=budget d=\"M{x:.1} 0V{HIGH}\"/>");
         }
     }
-    let _ = write!(out, "<path class=axis d=\"M0 {HIGH}H{WIDE}\"/></svg></figure>");
+    let _ = write!(
+        out,
+        "<path class=axis d=\"M0 {HIGH}H{WIDE}\"/></svg></figure>"
+    );
 }

@@ -20,7 +20,9 @@ pub(super) fn detectors(out: &mut String, report: &Report) {
     if report.detectors.iter().any(|d| d.unseen.is_some()) {
         out.push_str("; in <i>unseen</i>, normal requests that repeat one of the training data are left out as well");
     }
-    out.push_str(".</p><div class=scroll><table><tr><th>detector<th>normal<th>attacks<th>ROC-AUC<th>PR-AUC");
+    out.push_str(
+        ".</p><div class=scroll><table><tr><th>detector<th>normal<th>attacks<th>ROC-AUC<th>PR-AUC",
+    );
     for rate in FALSE_POSITIVE_RATES {
         let _ = write!(out, "<th>TPR at {}% FPR", 100.0 * rate);
     }
@@ -114,7 +116,9 @@ pub(super) fn matrix(out: &mut String, title: &str, normal: [usize; 3], attacks:
 
 /// Attacks by class, source and location.
 pub(super) fn groups(out: &mut String, report: &Report) {
-    out.push_str("<h2>Attacks by group</h2><p class=soft>Thresholds are those of all samples together.</p>");
+    out.push_str(
+        "<h2>Attacks by group</h2><p class=soft>Thresholds are those of all samples together.</p>",
+    );
     group_table(out, "Class", &report.classes, report.macro_average.as_ref());
     group_table(out, "Source", &report.sources, None);
     group_table(out, "Place of the payload", &report.locations, None);

@@ -30,10 +30,49 @@ fn templates() -> Vec<NormalSample> {
         [&[("Host", host)], &common[..], more].concat()
     };
     vec![
-        sample("a.example", request("GET", "/item?id=7&lang=en", &with("a.example", &[("Cookie", "s=1; t=2")]), "")),
-        sample("a.example", request("POST", "/api", &with("a.example", &[("Content-Type", "application/json"), ("Content-Length", "18")]), "{\"a\":\"x\",\"b\":[\"y\"]}")),
-        sample("b.example", request("GET", "/plain", &with("b.example", &[]), "")),
-        sample("b.example", request("POST", "/form", &with("b.example", &[("Content-Type", "application/x-www-form-urlencoded"), ("Content-Length", "7")]), "q=1&r=2")),
+        sample(
+            "a.example",
+            request(
+                "GET",
+                "/item?id=7&lang=en",
+                &with("a.example", &[("Cookie", "s=1; t=2")]),
+                "",
+            ),
+        ),
+        sample(
+            "a.example",
+            request(
+                "POST",
+                "/api",
+                &with(
+                    "a.example",
+                    &[
+                        ("Content-Type", "application/json"),
+                        ("Content-Length", "18"),
+                    ],
+                ),
+                "{\"a\":\"x\",\"b\":[\"y\"]}",
+            ),
+        ),
+        sample(
+            "b.example",
+            request("GET", "/plain", &with("b.example", &[]), ""),
+        ),
+        sample(
+            "b.example",
+            request(
+                "POST",
+                "/form",
+                &with(
+                    "b.example",
+                    &[
+                        ("Content-Type", "application/x-www-form-urlencoded"),
+                        ("Content-Length", "7"),
+                    ],
+                ),
+                "q=1&r=2",
+            ),
+        ),
     ]
 }
 
@@ -47,9 +86,21 @@ fn exposure() -> Exposure {
     let mut payloads: Vec<Payload> = (0..60)
         .map(|n| payload(format!("' or {n}={n}--"), "sqli", None))
         .collect();
-    payloads.push(payload("/.git/config".into(), "scanner", Some(Location::Path)));
-    payloads.push(payload("p7=<svg onload=x()>".into(), "xss", Some(Location::QueryKey)));
-    payloads.push(payload("user[$ne]=1".into(), "nosqli", Some(Location::QueryKey)));
+    payloads.push(payload(
+        "/.git/config".into(),
+        "scanner",
+        Some(Location::Path),
+    ));
+    payloads.push(payload(
+        "p7=<svg onload=x()>".into(),
+        "xss",
+        Some(Location::QueryKey),
+    ));
+    payloads.push(payload(
+        "user[$ne]=1".into(),
+        "nosqli",
+        Some(Location::QueryKey),
+    ));
     Exposure {
         payloads,
         ..Exposure::default()
@@ -70,11 +121,21 @@ fn every_host_gets_its_attacks_and_nothing_else_changes() {
         let template = &templates[attack.template.unwrap()];
         assert_eq!(attack.host, template.host);
         assert_ne!(attack.request, template.request);
-        assert_eq!(attack.request.header("host"), template.request.header("host"));
-        assert!(is_same_shape(&template.request, &attack.request, attack.location.unwrap()));
+        assert_eq!(
+            attack.request.header("host"),
+            template.request.header("host")
+        );
+        assert!(is_same_shape(
+            &template.request,
+            &attack.request,
+            attack.location.unwrap()
+        ));
         assert_ne!(attack.class, "scanner");
         let target = String::from_utf8_lossy(&attack.request.target).into_owned();
-        assert!(!target.contains("p7="), "a name the site does not have: {target}");
+        assert!(
+            !target.contains("p7="),
+            "a name the site does not have: {target}"
+        );
     }
     let again = attacks(&exposure(), &templates, 40, &OPTIONS);
     assert!(made.iter().zip(&again).all(|(a, b)| a.request == b.request));
