@@ -19,10 +19,12 @@ mod request_parts;
 mod site;
 mod symbols;
 mod table;
+mod usual;
 
 pub use builder::{ProfileBuilder, ProfileError};
 pub use columns::{PROFILE_FEATURES, PROFILE_WIDTH};
 pub use endpoint::{Endpoint, Profile};
+pub use usual::{UsualLevel, UsualShape, UsualValue};
 
 /// The secret of a profile's hashes. Who has it can test whether a value was seen; nobody can list the values.
 #[derive(Clone, Copy, PartialEq, Eq)]

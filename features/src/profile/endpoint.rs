@@ -68,6 +68,11 @@ impl Profile {
             host,
             endpoint: None,
             shape: [0.0; SHAPE],
+            missing: 0,
+            unknown: 0,
+            path: [0; SHOWN_PATH],
+            path_length: 0,
+            any: 0,
         };
         if let Some(host) = host {
             endpoint.look_up(host, request, fields);
@@ -83,10 +88,21 @@ const SHAPE: usize = PROFILE_WIDTH - column::ENDPOINT_NEW;
 #[derive(Clone, Copy)]
 pub struct Endpoint<'p> {
     profile: &'p Profile,
-    host: Option<&'p HostProfile>,
-    endpoint: Option<&'p EndpointProfile>,
+    pub(super) host: Option<&'p HostProfile>,
+    pub(super) endpoint: Option<&'p EndpointProfile>,
     shape: [f32; SHAPE],
+    /// Parameters that were never missing before, and those that the endpoint does not know.
+    pub(super) missing: u32,
+    pub(super) unknown: u32,
+    /// The beginning of the path, for explanations.
+    path: [u8; SHOWN_PATH],
+    path_length: usize,
+    /// Which of its segments went to `*`, as bits.
+    any: u16,
 }
+
+/// Bytes of a path that a template shows.
+const SHOWN_PATH: usize = 128;
 
 impl std::fmt::Debug for Endpoint<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -112,8 +128,14 @@ impl<'p> Endpoint<'p> {
         let found =
             host.find(request_parts::segments(path).map(|segment| segment_hash(hasher, segment)));
         self.endpoint = found.endpoint;
+        self.any = found.any;
+        self.path_length = path.len().min(SHOWN_PATH);
+        for (slot, byte) in self.path.iter_mut().zip(path) {
+            *slot = *byte;
+        }
+        let shape = &mut self.shape;
         let mut write = |at: usize, number: f32| {
-            self.shape[at - column::ENDPOINT_NEW] = number.clamp(0.0, CLIP);
+            shape[at - column::ENDPOINT_NEW] = number.clamp(0.0, CLIP);
         };
         write(
             column::EXTENSION_NEW,
@@ -137,6 +159,7 @@ impl<'p> Endpoint<'p> {
             (names.unknown as f32).ln_1p() * endpoint.names.weight,
         );
         write(column::NAMES_MISSING, (names.missing as f32).ln_1p() * 4.0);
+        (self.missing, self.unknown) = (names.missing, names.unknown);
         let repeated = names.duplicates.saturating_sub(endpoint.most_duplicates);
         write(column::DUPLICATES, f32::from(repeated).ln_1p() * 4.0);
     }
@@ -171,7 +194,26 @@ impl<'p> Endpoint<'p> {
         true
     }
 
-    fn key(&self, host: &'p HostProfile, field: &Field<'_>) -> KnownKey<'p> {
+    /// The path as the profile sees it: `/item/*`. At most its first 128 bytes.
+    #[must_use]
+    pub fn template(&self) -> String {
+        let path = self.path.get(..self.path_length).unwrap_or_default();
+        let mut template = String::new();
+        for (at, segment) in request_parts::segments(path).enumerate() {
+            template.push('/');
+            if self.any >> at & 1 == 1 {
+                template.push('*');
+            } else {
+                template.push_str(&String::from_utf8_lossy(segment));
+            }
+        }
+        if template.is_empty() {
+            template.push('/');
+        }
+        template
+    }
+
+    pub(super) fn key(&self, host: &'p HostProfile, field: &Field<'_>) -> KnownKey<'p> {
         let key = field_hash(hasher(&self.profile.key), field);
         let on_site = host.parameters.find(key);
         let mut known = KnownKey {
@@ -200,9 +242,9 @@ impl<'p> Endpoint<'p> {
 }
 
 /// What is known of a field's parameter.
-struct KnownKey<'p> {
-    profile: Option<&'p KeyProfile>,
-    at_endpoint: bool,
+pub(super) struct KnownKey<'p> {
+    pub(super) profile: Option<&'p KeyProfile>,
+    pub(super) at_endpoint: bool,
     new_here: f32,
     new_on_site: f32,
 }

@@ -95,6 +95,11 @@ impl<K: Copy + Ord> Known<K> {
         }
     }
 
+    /// How many keys are known.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     pub(crate) fn has(&self, key: K) -> bool {
         self.keys.binary_search(&key).is_ok() || self.reach.is_some_and(|reach| key > reach)
     }
@@ -320,6 +325,17 @@ impl KeyProfile {
             maturity: (stats.observations as f32).ln_1p() / 2.0,
             examples: examples(stats, quota),
         }
+    }
+
+    /// The shortest and the longest length seen, the latter as the end of its step.
+    pub(crate) fn length_range(&self) -> Option<(u32, u32)> {
+        let least = u8::try_from(self.lengths.trailing_zeros()).ok()?;
+        let most = u8::try_from(self.lengths.checked_ilog2()?).ok()?;
+        let shortest = match least.checked_sub(1) {
+            Some(step) => symbols::step_length(step) as u32 + 1,
+            None => 0,
+        };
+        Some((shortest, symbols::step_length(most).ceil() as u32))
     }
 
     /// Writes the columns of a value; the others stay as they are.

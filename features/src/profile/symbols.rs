@@ -11,8 +11,8 @@ const EDGE: u8 = 0;
 const LETTER: u8 = b'a';
 const DIGIT: u8 = b'0';
 const BLANK: u8 = b' ';
-const CONTROL: u8 = 1;
-const OTHER: u8 = 2;
+pub(crate) const CONTROL: u8 = 1;
+pub(crate) const OTHER: u8 = 2;
 const SKELETON_EDGE: u8 = 3;
 
 /// The marks that have a bigram symbol of their own; similar ones share one.

@@ -4,7 +4,7 @@ use crate::support::Sample;
 use proptest::prelude::*;
 use sha2::Digest as _;
 use weir_features::profile::{
-    PROFILE_FEATURES, PROFILE_WIDTH, Profile, ProfileBuilder, ProfileError, ProfileKey,
+    PROFILE_FEATURES, PROFILE_WIDTH, Profile, ProfileBuilder, ProfileError, ProfileKey, UsualLevel,
 };
 use weir_features::{Extractor, Location, Scratch};
 
@@ -288,4 +288,40 @@ fn what_one_source_repeats_does_not_become_usual() {
     );
     assert!(column("never seen kinds of character") > 0.5);
     assert!(column("never seen character patterns") > 0.5);
+}
+
+#[test]
+fn the_usual_is_told_in_words() {
+    let profile = shop();
+    let usual = |sample: &Sample, location: Location, key: &str| {
+        let mut scratch = Scratch::default();
+        sample.with_view(|request| {
+            let fields = Extractor::shared().extract(request, &mut scratch);
+            let endpoint = profile.endpoint(request, &fields);
+            let field = fields
+                .iter()
+                .find(|field| field.location == location && field.key == key.as_bytes())
+                .unwrap();
+            endpoint.usual(&field).unwrap()
+        })
+    };
+    let attack = item(7, "page=<script>&x=1");
+    let page = usual(&attack, Location::QueryValue, "page");
+    assert_eq!(page.level, UsualLevel::Endpoint);
+    assert_eq!(page.template.as_deref(), Some("/item/*"));
+    assert_eq!((page.observations, page.requests_share), (200, 1.0));
+    assert_eq!(page.kind, "integer, one of 9 values");
+    assert_eq!(page.lengths, Some((1, 1)));
+    assert_eq!(page.shapes.len(), 1);
+    assert_eq!(page.shapes[0].skeleton, "0");
+    assert_eq!((page.missing_parameters, page.unknown_parameters), (1, 1));
+    let unknown = usual(&attack, Location::QueryValue, "x");
+    assert!(unknown.is_endpoint_known && !unknown.is_key_known);
+    let agent = usual(&attack, Location::UserAgent, "");
+    assert_eq!(agent.level, UsualLevel::Host);
+    assert_eq!(agent.kind, "always the same value");
+    let hidden = Sample::get("/item/7.bak").header("Host", "shop.example");
+    let hidden = usual(&hidden, Location::Path, "");
+    assert!(!hidden.is_endpoint_known);
+    assert_eq!(hidden.lengths, Some((7, 9)));
 }
