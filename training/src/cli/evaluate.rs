@@ -72,6 +72,9 @@ pub struct Args {
     /// Write the report as JSON to a file as well
     #[arg(long, value_name = "FILE")]
     json_to: Option<PathBuf>,
+    /// Write the attacks as they were sent, as request records
+    #[arg(long, value_name = "FILE")]
+    attacks_to: Option<PathBuf>,
     /// At most this many payloads a class
     #[arg(long, value_name = "N")]
     max_per_class: Option<usize>,
@@ -147,6 +150,7 @@ impl Args {
             lookalikes: self.lookalikes,
             seen: self.seen,
             per_host: self.per_host,
+            attacks_to: self.attacks_to,
             views: self.by,
             drop_cookies: self.drop_cookies,
             max_per_class: self.max_per_class,

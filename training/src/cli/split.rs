@@ -11,12 +11,14 @@ use anyhow::Context;
 
 use super::UsageError;
 use crate::data::lines;
-use crate::data::split::{LineKeys, is_left_out, is_payload_left_out, position_cut, time_cut};
+use crate::data::split::{
+    LineKeys, is_left_out, is_payload_left_out, position_cut, registrable_domain, time_cut,
+};
 
 const DETAILS: &str = "\
 Writes DIR/train.jsonl and DIR/test.jsonl. Lines are copied byte for byte; lines that are no records are counted and copied to neither.
 
-  domain   a registrable domain (public-suffix list) is left out when the first byte of its SHA-256 modulo 5 is 0
+  domain   a registrable domain (public-suffix list) is left out when the first byte of its SHA-256 modulo 5 is 0, or the domains of --leave
   time     the last share of each host by `time`, or by position in a file whose records have none
   source   records whose `source` is named by --leave are left out
   payload  the share of payloads with the lowest SHA-256 modulo 10,000 is left out, within every source alike; copies stay together
@@ -40,7 +42,7 @@ pub struct Args {
     /// Folder for train.jsonl and test.jsonl
     #[arg(long, visible_alias = "out-dir", value_name = "DIR")]
     out: PathBuf,
-    /// Source names to leave out, with --by source
+    /// What to leave out: source names with --by source, registrable domains instead of the hashed ones with --by domain
     #[arg(
         long,
         visible_alias = "hold-out",
@@ -170,7 +172,11 @@ impl Args {
 
     fn is_test(&self, rule: &Rule, keys: &LineKeys, position: u64) -> bool {
         match rule {
-            Rule::Domain => keys.host.as_deref().is_some_and(is_left_out),
+            Rule::Domain if self.leave.is_empty() => keys.host.as_deref().is_some_and(is_left_out),
+            Rule::Domain => keys
+                .host
+                .as_deref()
+                .is_some_and(|host| self.leave.contains(&registrable_domain(host))),
             Rule::Source => keys
                 .source
                 .as_ref()
@@ -255,7 +261,11 @@ mod tests {
             by,
             files,
             out: out.to_owned(),
-            leave: vec!["b".into()],
+            leave: if by == By::Source {
+                vec!["b".into()]
+            } else {
+                Vec::new()
+            },
             share: 0.25,
             gzip: by == By::Time,
         }
@@ -303,6 +313,19 @@ mod tests {
         let (train, test) = (read("train.jsonl.gz"), read("test.jsonl.gz"));
         assert_eq!((train.lines().count(), test.lines().count()), (30, 10));
         assert!(test.contains("\"time\":100}") && !train.contains("\"time\":100}"));
+    }
+
+    #[test]
+    fn named_domains_are_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("in.jsonl");
+        let line = |host: &str| format!("{{\"method\":\"GET\",\"uri\":\"http://{host}/\"}}");
+        fs::write(&file, [line("www.a.co.uk:81"), line("b.com")].join("\n")).unwrap();
+        let mut split = args(By::Domain, vec![file], dir.path());
+        split.leave = vec!["a.co.uk".to_owned()];
+        split.run().unwrap();
+        let test = fs::read_to_string(dir.path().join("test.jsonl")).unwrap();
+        assert!(test.contains("a.co.uk") && !test.contains("b.com"));
     }
 
     #[test]

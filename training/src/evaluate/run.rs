@@ -3,6 +3,8 @@
 //! Must not be here: the command line, and any measure.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -11,6 +13,7 @@ use weir_scoring::budget::{Verdict, verdict};
 use weir_scoring::bundle::Bundle;
 use weir_scoring::engine::{Engine, EngineOptions};
 use weir_scoring::ort::{ExecutionProvider, Runtime};
+use weir_scoring::record::{Label, RequestRecord};
 
 use super::bootstrap::Plan;
 use super::build::{self, About};
@@ -44,6 +47,8 @@ pub struct Options {
     pub seen: Vec<PathBuf>,
     /// Attacks for each host; none to graft each payload once, anywhere.
     pub per_host: Option<usize>,
+    /// Where the attacks are written as they were sent.
+    pub attacks_to: Option<PathBuf>,
     /// Parts of the data to show.
     pub views: Vec<views::By>,
     /// Cookies to remove.
@@ -138,6 +143,9 @@ impl Scorer<'_> {
             !attack_samples.is_empty(),
             "no payload could be grafted: the requests to graft into have no fields for them"
         );
+        if let Some(path) = &self.options.attacks_to {
+            write(path, &attack_samples)?;
+        }
         let inputs: Vec<Input<'_>> = samples.iter().map(of_normal_sample).collect();
         let scored = self.score(&inputs)?;
         let normal: Vec<Normal> = samples.into_iter().zip(scored).collect();
@@ -242,6 +250,21 @@ impl Scorer<'_> {
             attacks: scores(self.score(&attacks)?),
         })
     }
+}
+
+fn write(path: &Path, attacks: &[AttackSample]) -> anyhow::Result<()> {
+    let failed = || format!("cannot write {}", path.display());
+    let mut out = BufWriter::new(File::create(path).with_context(failed)?);
+    for attack in attacks {
+        let mut record = attack.request.with_view(RequestRecord::from_view);
+        record.label = Some(Label::Anomalous);
+        record.attack_class = Some(attack.class.clone());
+        let source = attack.source.clone();
+        record.other.insert("source".to_owned(), source.into());
+        serde_json::to_writer(&mut out, &record)?;
+        out.write_all(b"\n").with_context(failed)?;
+    }
+    out.flush().with_context(failed)
 }
 
 fn of_normal_sample(sample: &NormalSample) -> Input<'_> {

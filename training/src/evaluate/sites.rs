@@ -144,12 +144,24 @@ fn fields_of(request: &OwnedRequest) -> Vec<Location> {
         }
     };
     add(query(&request.target).contains(&b'='), Location::QueryValue);
-    add(is_form && request.body.contains(&b'='), Location::BodyValue);
+    add(is_form && is_pairs(&request.body), Location::BodyValue);
     add(!is_form && is_json, Location::Json);
     add(header("cookie").contains(&b'='), Location::Cookie);
     add(!header("referer").is_empty(), Location::Referer);
     add(!header("user-agent").is_empty(), Location::UserAgent);
     out
+}
+
+/// Whether a body is what its content type says: beacons send JSON and bytes as forms.
+fn is_pairs(body: &[u8]) -> bool {
+    let plain = |name: &&[u8]| {
+        !name.is_empty()
+            && name.iter().all(|byte| {
+                byte.is_ascii_alphanumeric()
+                    || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'%' | b'$')
+            })
+    };
+    body.contains(&b'=') && names(body, b'&').iter().all(plain)
 }
 
 fn grafted(
