@@ -33,6 +33,7 @@ mod request_vector;
 mod row;
 pub mod schema;
 mod sink;
+mod tokens;
 mod windows;
 mod xml;
 
@@ -47,3 +48,4 @@ pub use limits::{
 pub use location::Location;
 pub use request::{RequestContext, RequestVector, RequestView};
 pub use schema::{FIELD_WIDTH, REQUEST_WIDTH, SCHEMA_VERSION};
+pub use tokens::{Syntax, syntax};

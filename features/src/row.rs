@@ -16,8 +16,9 @@ use crate::lexicon::{Family, Lexicon};
 use crate::limits::WINDOW;
 use crate::schema::{
     FAMILY_FEATURES, LEXICON_AT, PUNCTUATION, PUNCTUATION_AT, STATISTICS_AT, STRUCTURE_AT,
-    TRIGRAMS, TRIGRAMS_AT,
+    TOKENS_AT, TRIGRAMS, TRIGRAMS_AT,
 };
+use crate::tokens::{self, Present};
 
 /// Skeleton symbols: every letter, digit, blank, control and non-ASCII byte as one symbol, punctuation as itself.
 const LETTER: u8 = b'a';
@@ -125,7 +126,12 @@ pub(crate) fn write(lexicon: &Lexicon, field: &Field<'_>, out: &mut [f32]) {
         out[at + 1] = logarithms.of(usize::from(hits.marks[family]));
         out[at + 2] = logarithms.of(usize::from(hits.distinct[family]));
     }
-    structure::write(field.value, &mut out[STRUCTURE_AT..TRIGRAMS_AT]);
+    structure::write(field.value, &mut out[STRUCTURE_AT..TOKENS_AT]);
+    tokens::write(
+        field.value,
+        Present::of(counts.iter().map(|(byte, _)| byte)),
+        &mut out[TOKENS_AT..TOKENS_AT + tokens::WIDTH],
+    );
     trigrams(
         field.value,
         logarithms,

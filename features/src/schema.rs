@@ -7,6 +7,7 @@ mod fingerprint;
 
 use crate::lexicon::Family;
 use crate::location::Location;
+use crate::tokens;
 
 pub use fingerprint::fingerprint;
 
@@ -64,7 +65,8 @@ pub(crate) const STATISTICS_AT: usize = Location::COUNT;
 pub(crate) const PUNCTUATION_AT: usize = STATISTICS_AT + STATISTICS.len();
 pub(crate) const LEXICON_AT: usize = PUNCTUATION_AT + PUNCTUATION.len();
 pub(crate) const STRUCTURE_AT: usize = LEXICON_AT + Family::COUNT * FAMILY_FEATURES;
-pub(crate) const TRIGRAMS_AT: usize = STRUCTURE_AT + STRUCTURE.len();
+pub(crate) const TOKENS_AT: usize = STRUCTURE_AT + STRUCTURE.len();
+pub(crate) const TRIGRAMS_AT: usize = TOKENS_AT + tokens::WIDTH;
 
 /// Columns of a field row.
 pub const FIELD_WIDTH: usize = TRIGRAMS_AT + TRIGRAMS;
@@ -85,6 +87,8 @@ pub enum Group {
     Lexicon(Family),
     /// Evidence of breaking out, named by [`feature_name`].
     Structure,
+    /// What a tokenizer recognised, named by [`feature_name`]; its language is [`token_family`].
+    Tokens,
     /// A hashed sequence of three symbols: the order of letters, digits and punctuation.
     Skeleton,
 }
@@ -109,10 +113,21 @@ pub fn feature_group(index: usize) -> Option<Group> {
             .and_then(|at| Family::ALL.get(at / FAMILY_FEATURES))
             .map(|f| Group::Lexicon(*f));
     }
-    if index < TRIGRAMS_AT {
+    if index < TOKENS_AT {
         return Some(Group::Structure);
     }
+    if index < TRIGRAMS_AT {
+        return Some(Group::Tokens);
+    }
     (index < FIELD_WIDTH).then_some(Group::Skeleton)
+}
+
+/// The family of code that column `index` of [`Group::Tokens`] is evidence of; `None` for other columns, and for those
+/// that sum up all families.
+#[must_use]
+pub fn token_family(index: usize) -> Option<Family> {
+    let column = index.checked_sub(TOKENS_AT)?;
+    tokens::COLUMNS.get(column).and_then(|(family, _)| *family)
 }
 
 /// The name of column `index` of a field row, in words; empty beyond [`FIELD_WIDTH`].
@@ -146,6 +161,10 @@ fn name(index: usize) -> String {
             .copied()
             .unwrap_or_default()
             .to_owned(),
+        Some(Group::Tokens) => tokens::COLUMNS
+            .get(index - TOKENS_AT)
+            .map(|(_, name)| (*name).to_owned())
+            .unwrap_or_default(),
         Some(Group::Skeleton) => format!("skeleton {}", index - TRIGRAMS_AT),
         None => String::new(),
     }

@@ -1,0 +1,158 @@
+//! Templates and expression languages: what stands between their brackets. Not here: phrases of single engines.
+
+use super::lex::{is_word, run};
+use super::{Found, Present, Sign, Text};
+
+/// Bytes between the brackets of an expression that are looked at.
+const LOOK: usize = 160;
+/// Expressions of one value that are looked at: brackets in a row must not cost a look each.
+const EXPRESSIONS: usize = 48;
+const OPENS: Present = Present::set(b"{(<[#$@%*~");
+
+pub(super) fn find(text: Text<'_>, found: &mut Found) {
+    let braced = text.present.has(b'{');
+    if !text.present.any(OPENS)
+        || !(braced || text.present.has(b'<') || text.present.has(b'@') || text.present.has(b'['))
+    {
+        return;
+    }
+    let value = text.value;
+    let mut at = 0;
+    let mut looked = 0;
+    while let Some(&byte) = value.get(at)
+        && looked < EXPRESSIONS
+    {
+        let next = value.get(at + 1).copied().unwrap_or(0);
+        let (open, close): (usize, &[u8]) = match (byte, next) {
+            (b'{', b'{') => (2, b"}}"),
+            (b'{', b'%') => (2, b"%}"),
+            (b'<', b'%') => (2, b"%>"),
+            (b'$' | b'#' | b'*' | b'%' | b'~' | b'@', b'{') => (2, b"}"),
+            (b'@', b'(') => (2, b")"),
+            (b'[', b'[') => (2, b"]]"),
+            (b'{', _) => (1, b"}"),
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        looked += 1;
+        let inner = value.get(at + open..).unwrap_or_default();
+        let inner = inner.get(..LOOK).unwrap_or(inner);
+        let end = memchr::memmem::find(inner, close);
+        expression(
+            at,
+            (byte, next),
+            inner.get(..end.unwrap_or(inner.len())).unwrap_or_default(),
+            end.is_some(),
+            found,
+        );
+        at += open;
+    }
+}
+
+fn expression(at: usize, opens: (u8, u8), inner: &[u8], closed: bool, found: &mut Found) {
+    let end = at + 2 + inner.len();
+    let text = inner.trim_ascii();
+    let operated = arithmetic(text);
+    if opens.0 == b'{' && !matches!(opens.1, b'{' | b'%') {
+        // A single brace opens JSON, CSS and blocks: only a bare sum or product tells.
+        if closed
+            && operated
+            && text
+                .iter()
+                .all(|byte| byte.is_ascii_digit() || b"*+-/ '()".contains(byte))
+        {
+            found.mark(Sign::TemplateExpression, at, end);
+        }
+        return;
+    }
+    if opens.0 == b'[' && !text.starts_with(b"${") && !(operated && closed) {
+        return;
+    }
+    if !is_sound(text) {
+        return;
+    }
+    if matches!(opens, (b'<' | b'{', b'%')) {
+        let code = text.iter().any(|byte| matches!(byte, b'=' | b'(' | b'.' | b'@' | b' ') || byte.is_ascii_digit());
+        let begins = text.first().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b'@' | b'-' | b'#'));
+        if code && begins && (closed || text.starts_with(b"= ") || text.starts_with(b"@")) {
+            found.mark(Sign::TemplateExpression, at, end);
+        }
+        return;
+    }
+    if !closed {
+        return;
+    }
+    if text.starts_with(b"\"") && opens.0 == b'{'
+        || text.is_empty()
+        || opens == (b'@', b'(') && !closed
+    {
+        // `{{"a":..}}` and `{{}}` are JSON.
+        return;
+    }
+    if operated
+        || called(text)
+        || (indexed(text) && opens.0 != b'@')
+        || text.starts_with(b"new ")
+        || text.starts_with(b"T(")
+    {
+        found.mark(Sign::TemplateExpression, at, end);
+    } else if closed
+        && text.len() < 64
+        && text
+            .first()
+            .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_' || *byte == b'@')
+        && opens.0 != b'@'
+    {
+        found.mark(Sign::TemplatePlaceholder, at, end);
+    }
+}
+
+/// Text with brackets in pairs, as every expression is; noise hardly ever.
+fn is_sound(text: &[u8]) -> bool {
+    let count = |byte: u8| memchr::memchr_iter(byte, text).count();
+    text.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r' | 128..))
+        && count(b'(') == count(b')')
+        && count(b'[') == count(b']')
+        && count(b'"') % 2 == 0
+}
+
+/// Two numbers or strings joined by an operator: `7*7`, `7*'7'`, `'a'+'b'`.
+fn arithmetic(text: &[u8]) -> bool {
+    text.iter().enumerate().any(|(at, byte)| {
+        matches!(
+            byte,
+            b'*' | b'+' | b'-' | b'/' | b'%' | b'^' | b'>' | b'<' | b'='
+        ) && {
+            let before = text.get(..at).unwrap_or_default().trim_ascii_end();
+            let after = text.get(at + 1..).unwrap_or_default().trim_ascii_start();
+            let number = |byte: Option<&u8>| {
+                byte.is_some_and(|byte| {
+                    byte.is_ascii_digit() || matches!(byte, b'\'' | b'"' | b'(' | b')')
+                })
+            };
+            let alone = |part: &[u8], number: bool| number && !part.is_empty();
+            alone(before, number(before.last()))
+                && alone(after, number(after.first()))
+                && (before.len() < 24)
+        }
+    })
+}
+
+/// A name right before an opening bracket.
+fn called(text: &[u8]) -> bool {
+    text.windows(2)
+        .any(|pair| matches!(pair, [name, b'('] if is_word(*name)))
+}
+
+/// `a['b']`, `a.__b__`, `a|attr`.
+fn indexed(text: &[u8]) -> bool {
+    let name = run(text, 0, |byte| is_word(byte) || byte == b'.');
+    let rest = text.get(name..).unwrap_or_default();
+    rest.starts_with(b"['")
+        || rest.starts_with(b"[\"")
+        || memchr::memmem::find(text, b"__").is_some()
+        || rest.starts_with(b"|attr")
+        || rest.starts_with(b"@")
+}
