@@ -3,6 +3,7 @@
 //! Not here: words that code and prose share (`lexicon`), brackets and quotes as such (`row`), what the numbers weigh.
 //! Every recogniser looks a bounded number of tokens ahead, so the cost is linear in the value whatever its bytes.
 
+mod address;
 mod lex;
 mod phrases;
 mod place;
@@ -250,9 +251,7 @@ const PLAIN: Present =
     Present::set(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.");
 const QUOTES: Present = Present::set(b"'\"`");
 /// What dates, addresses and parameters are made of: there is a place to look at, hardly code.
-const QUIET: Present = Present(
-    PLAIN.0 | Present::set(b"/:?&=%,~@ ").0,
-);
+const QUIET: Present = Present(PLAIN.0 | Present::set(b"/:?&=%,~@ ").0);
 /// With blanks between them even these may be a condition or a command.
 const SPACED: Present = Present::set(b"0123456789=&");
 
@@ -283,6 +282,7 @@ fn find(value: &[u8], present: Present) -> Option<Found> {
     if present.0 & !PLAIN.0 == 0
         && !matches!(value.first(), Some(b'_' | b'.'))
         && !value.ends_with(b"--")
+        && !value.starts_with(b"constructor.")
         && !server::may_be_blob(value)
     {
         return None;

@@ -60,7 +60,9 @@ fn tags(value: &[u8], found: &mut Found) {
             || !byte(value, name_at).is_ascii_alphabetic()
             || skipped > 0
                 && is_blank(byte(value, start + 1))
-                && !value.get(name_at..at).is_some_and(|name| name.eq_ignore_ascii_case(b"script"))
+                && !value
+                    .get(name_at..at)
+                    .is_some_and(|name| name.eq_ignore_ascii_case(b"script"))
         {
             at = at.max(start + 1);
             continue;
@@ -330,8 +332,12 @@ fn calls(text: Text<'_>, found: &mut Found) {
         let method = next.is(b'.')
             && text.is_any(index + 2, &["call", "apply", "bind"])
             && text.at(index + 3).is(b'(');
-        let called = method || (next.is(b'(') && !next.spaced && !argument.is(b')')
-            || next.is(b'`') && !next.spaced && argument.kind != Kind::Edge && !before.is(b'`'))
+        let called = method
+            || (next.is(b'(') && !next.spaced && !argument.is(b')')
+                || next.is(b'`')
+                    && !next.spaced
+                    && argument.kind != Kind::Edge
+                    && !before.is(b'`'))
             || (before.is(b'(')
                 && next.is(b')')
                 && (text.at(index + 2).is(b'(')
@@ -351,7 +357,9 @@ fn calls(text: Text<'_>, found: &mut Found) {
             true
         };
         let called = called
-            || next.is(b'(') && argument.is(b')') && !next.spaced
+            || next.is(b'(')
+                && argument.is(b')')
+                && !next.spaced
                 && text.is_any(index, &["alert", "prompt", "confirm"]);
         let chained =
             name.eq_ignore_ascii_case(b"constructor") && !before.is(b'.') && !before.is_quote();

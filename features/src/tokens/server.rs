@@ -4,7 +4,6 @@ use super::lex::Kind;
 use super::words::DANGER;
 use super::{Found, Sign, Text};
 
-
 /// The value may begin with a serialised object, although it is made of letters and digits alone.
 pub(super) fn may_be_blob(value: &[u8]) -> bool {
     value.starts_with(b"rO0AB")
@@ -29,7 +28,10 @@ pub(super) fn find(text: Text<'_>, found: &mut Found) {
 
 /// What the value begins with gives it away.
 pub(super) fn blobs(value: &[u8], found: &mut Found) {
-    if may_be_blob(value) || value.starts_with(b"AAEAAAD/////") || value.starts_with(b"\xac\xed\x00\x05") {
+    if may_be_blob(value)
+        || value.starts_with(b"AAEAAAD/////")
+        || value.starts_with(b"\xac\xed\x00\x05")
+    {
         found.mark(Sign::Serialised, 0, 8.min(value.len()));
     }
     if value.starts_with(b"__proto__") {

@@ -74,8 +74,12 @@ fn expression(at: usize, opens: (u8, u8), inner: &[u8], closed: bool, found: &mu
         return;
     }
     if matches!(opens, (b'<' | b'{', b'%')) {
-        let code = text.iter().any(|byte| matches!(byte, b'=' | b'(' | b'.' | b'@' | b' ') || byte.is_ascii_digit());
-        let begins = text.first().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b'@' | b'-' | b'#'));
+        let code = text
+            .iter()
+            .any(|byte| matches!(byte, b'=' | b'(' | b'.' | b'@' | b' ') || byte.is_ascii_digit());
+        let begins = text.first().is_some_and(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b'@' | b'-' | b'#')
+        });
         if code && begins && (closed || text.starts_with(b"= ") || text.starts_with(b"@")) {
             found.mark(Sign::TemplateExpression, at, end);
         }
@@ -112,7 +116,8 @@ fn expression(at: usize, opens: (u8, u8), inner: &[u8], closed: bool, found: &mu
 /// Text with brackets in pairs, as every expression is; noise hardly ever.
 fn is_sound(text: &[u8]) -> bool {
     let count = |byte: u8| memchr::memchr_iter(byte, text).count();
-    text.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r' | 128..))
+    text.iter()
+        .all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r' | 128..))
         && count(b'(') == count(b')')
         && count(b'[') == count(b']')
         && count(b'"') % 2 == 0

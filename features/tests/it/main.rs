@@ -13,4 +13,5 @@ mod properties;
 mod stack;
 mod stacked;
 mod support;
+mod tokens;
 mod tricks;
