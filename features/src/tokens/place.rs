@@ -37,93 +37,101 @@ fn byte(value: &[u8], at: usize) -> u8 {
     value.get(at).copied().unwrap_or(0)
 }
 
+/// Folders of operating systems: a value that begins there is a path on a server.
+const ROOTS: [&[u8]; 7] = [
+    b"/etc/",
+    b"/proc/",
+    b"/var/log/",
+    b"/var/www/",
+    b"/usr/local/",
+    b"/usr/lib/",
+    b"/root/.",
+];
+
+/// A walk along a path, segment by segment.
+#[derive(Default)]
+struct Walk {
+    depth: i32,
+    lowest: i32,
+    first_climb: Option<usize>,
+    last_climb: usize,
+    last_dots: usize,
+    folder: u32,
+    folder_at: usize,
+}
+
 /// How far the path climbs above where it starts, and whether it ends where attackers go.
 fn path(value: &[u8], found: &mut Found) {
-    let (mut depth, mut lowest) = (0i32, 0i32);
-    let (mut first_climb, mut last_climb) = (None, 0);
-    let mut folder = 0;
-    let mut folder_at = 0;
-    let mut last_dots = 0;
+    let mut walk = Walk::default();
     let mut at = 0;
     while at <= value.len() {
-        let length = run(value, at, |byte| {
-            !matches!(
-                byte,
-                b'/' | b'\\'
-                    | b'?'
-                    | b'#'
-                    | b'&'
-                    | b'='
-                    | b' '
-                    | b'"'
-                    | b'\''
-                    | b'\0'
-                    | b'<'
-                    | b'>'
-                    | b'\n'
-            )
-        });
+        let length = run(value, at, |byte| !b"/\\?#&= \"'\0<>\n".contains(&byte));
         let segment = value.get(at..at + length).unwrap_or_default();
-        let ends_in = byte(value, at + length);
-        let is_path = matches!(ends_in, b'/' | b'\\');
-        let dots = segment.iter().filter(|byte| **byte == b'.').count();
+        let is_path = matches!(byte(value, at + length), b'/' | b'\\');
+        walk.step(segment, at, is_path);
+        walk.name(segment, at, is_path, found);
+        at += length + 1;
+    }
+    if let Some(root) = ROOTS.into_iter().find(|root| value.starts_with(root)) {
+        found.mark(Sign::SensitiveFile, 0, root.len());
+    }
+    if let Some(start) = walk.first_climb {
+        found.mark(Sign::Climb, start, walk.last_climb.min(value.len()));
+        found.count(Sign::Climb, (-walk.lowest - 1).min(64) as usize);
+    }
+}
+
+impl Walk {
+    fn step(&mut self, segment: &[u8], at: usize, is_path: bool) {
+        let dots = memchr::memchr_iter(b'.', segment).count();
         let only_dots = dots > 0
             && segment
                 .iter()
                 .all(|byte| matches!(byte, b'.' | b';' | b'%'));
-        let climbs = only_dots && dots >= 2 && (is_path || dots == 2 && at > 0);
-        let ellipsis = dots == 3 && last_dots != 3;
-        last_dots = if only_dots { dots } else { last_dots };
-        if climbs && !ellipsis {
-            depth -= 1;
-            if depth < lowest {
-                lowest = depth;
-                first_climb.get_or_insert(at);
-                last_climb = at + length + 1;
+        if !only_dots {
+            if !is_path {
+                self.depth = 0;
+            } else if !segment.is_empty() {
+                self.depth += 1;
             }
-        } else if is_path && length > 0 && !only_dots {
-            depth += 1;
-        } else if !is_path && !only_dots {
-            depth = 0;
+            return;
         }
-        if length > 2 && length <= 24 {
-            let name = segment
-                .split(|byte| matches!(byte, b';' | b':' | b'%' | b',' | b'|' | b'`' | b')' | b'}'))
-                .next()
-                .unwrap_or_default();
-            let classes = bits(name);
-            let dotted = name.starts_with(b".") && name.len() > 3;
-            let known = classes & FILE != 0 && (folder != 0 || dotted || lowest < 0) && at > 0;
-            if known
-                || folder != 0 && lowest < 0 && classes & FOLDER != 0
-                || dotted && classes & FOLDER != 0 && is_path && at > 0
-            {
-                found.mark(Sign::SensitiveFile, folder_at.min(at), at + name.len());
+        // Three dots end a sentence; in a row they climb on some systems.
+        let ellipsis = dots == 3 && self.last_dots != 3;
+        self.last_dots = dots;
+        if dots >= 2 && (is_path || dots == 2 && at > 0) && !ellipsis {
+            self.depth -= 1;
+            if self.depth < self.lowest {
+                self.lowest = self.depth;
+                self.first_climb.get_or_insert(at);
+                self.last_climb = at + segment.len() + 1;
             }
-            folder = classes & FOLDER;
-            folder_at = at;
-        } else if length > 0 {
-            folder = 0;
         }
-        at += length + 1;
     }
-    let rooted = [
-        &b"/etc/"[..],
-        b"/proc/",
-        b"/var/log/",
-        b"/var/www/",
-        b"/usr/local/",
-        b"/usr/lib/",
-        b"/root/.",
-    ]
-    .into_iter()
-    .find(|root| value.starts_with(root));
-    if let Some(root) = rooted {
-        found.mark(Sign::SensitiveFile, 0, root.len());
-    }
-    if let Some(start) = first_climb {
-        found.mark(Sign::Climb, start, last_climb.min(value.len()));
-        found.count(Sign::Climb, (-lowest - 1).min(64) as usize);
+
+    fn name(&mut self, segment: &[u8], at: usize, is_path: bool, found: &mut Found) {
+        if segment.is_empty() {
+            return;
+        }
+        let name = segment
+            .split(|byte| b";:%,|`)}".contains(byte))
+            .next()
+            .unwrap_or_default();
+        let classes = if (3..=24).contains(&segment.len()) {
+            bits(name)
+        } else {
+            0
+        };
+        let hidden = name.starts_with(b".") && name.len() > 3 && at > 0;
+        let climbed = self.lowest < 0;
+        let file = classes & FILE != 0 && at > 0 && (self.folder != 0 || hidden || climbed);
+        let folder = classes & FOLDER != 0 && (self.folder != 0 && climbed || hidden && is_path);
+        if file || folder {
+            let start = self.folder_at.min(at);
+            found.mark(Sign::SensitiveFile, start, at + name.len());
+        }
+        self.folder = classes & FOLDER;
+        self.folder_at = at;
     }
 }
 

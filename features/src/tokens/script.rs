@@ -86,7 +86,7 @@ fn attributes(value: &[u8], tag: usize, mut at: usize, found: &mut Found) -> usi
     let mut handled = false;
     let mut closers = [true; 2];
     loop {
-        at += run(value, at, |byte| is_between(byte));
+        at += run(value, at, is_between);
         let name_at = at;
         let length = run(value, at, is_name);
         at += length;
@@ -269,50 +269,50 @@ pub(super) fn addresses(text: Text<'_>, found: &mut Found) {
                 };
                 *slot = byte.to_ascii_lowercase();
                 length += 1;
-            } else if *byte > 32 || *byte == b' ' && length == 0 {
-                break;
-            } else if *byte == b' ' {
+            } else if *byte >= b' ' {
                 break;
             }
             start -= 1;
         }
         let after = value.get(colon + 1..).unwrap_or_default();
-        let hit = match name.get(..length).unwrap_or_default() {
-            b"tpircsavaj" => {
-                let rest = after.trim_ascii_start();
-                let inert = rest.is_empty()
-                    || rest.starts_with(b"void")
-                    || rest == b";"
-                    || rest.starts_with(b"\"")
-                    || rest.starts_with(b";\"")
-                    || rest.starts_with(b"history");
-                !inert
-            }
-            b"tpircsbv" | b"tpircsevil" | b"ahcom" => !after.is_empty() && !after.starts_with(b" "),
-            b"atad" => {
-                let kind = after.get(..24).unwrap_or(after).to_ascii_lowercase();
-                [
-                    &b"text/html"[..],
-                    b"image/svg",
-                    b"application/x",
-                    b"text/xml",
-                    b"application/javascript",
-                    b"text/javascript",
-                    b",<",
-                    b"text/xsl",
-                    b"text/vbscript",
-                ]
-                .into_iter()
-                .any(|mark| kind.starts_with(mark))
-                    && (memchr::memmem::find(after.get(..64).unwrap_or(after), b"base64,")
-                        .is_none()
-                        || !kind.starts_with(b"image/svg"))
-            }
-            _ => false,
-        };
+        let hit = runs(name.get(..length).unwrap_or_default(), after);
         if hit {
             found.mark(Sign::ScriptAddress, start, colon + 1);
         }
+    }
+}
+
+/// Types of `data:` addresses that browsers run.
+const RUNNING: [&[u8]; 9] = [
+    b"text/html",
+    b"image/svg",
+    b"application/x",
+    b"text/xml",
+    b"application/javascript",
+    b"text/javascript",
+    b",<",
+    b"text/xsl",
+    b"text/vbscript",
+];
+
+/// An address with this scheme, spelled backwards, runs what follows it.
+fn runs(scheme: &[u8], after: &[u8]) -> bool {
+    match scheme {
+        b"tpircsavaj" => {
+            let rest = after.trim_ascii_start();
+            let inert = [&b"void"[..], b"\"", b";\"", b"history"];
+            !rest.is_empty() && rest != b";" && !inert.iter().any(|word| rest.starts_with(word))
+        }
+        b"tpircsbv" | b"tpircsevil" | b"ahcom" => !after.is_empty() && !after.starts_with(b" "),
+        b"atad" => {
+            let kind = after.get(..24).unwrap_or(after).to_ascii_lowercase();
+            // Pictures are inlined in base64 everywhere.
+            let start = after.get(..64).unwrap_or(after);
+            let picture =
+                kind.starts_with(b"image/svg") && memchr::memmem::find(start, b"base64,").is_some();
+            !picture && RUNNING.iter().any(|mark| kind.starts_with(mark))
+        }
+        _ => false,
     }
 }
 

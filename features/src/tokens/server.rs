@@ -34,6 +34,9 @@ pub(super) fn blobs(value: &[u8], found: &mut Found) {
     {
         found.mark(Sign::Serialised, 0, 8.min(value.len()));
     }
+    if value.starts_with(b"constructor.prototype") {
+        found.mark(Sign::Prototype, 0, 21);
+    }
     if value.starts_with(b"__proto__") {
         found.mark(Sign::Prototype, 0, 9);
     }

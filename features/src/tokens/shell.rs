@@ -163,36 +163,31 @@ fn ends(value: &[u8], end: usize) -> bool {
     ) || at >= value.len()
 }
 
-fn separator(value: &[u8], at: usize, mark: u8, pipes: usize, found: &mut Found) {
+/// How many bytes open a substitution at `at`; 0 for a separator, `None` for neither.
+fn opening(value: &[u8], at: usize, mark: u8, found: &mut Found) -> Option<usize> {
     let next = byte(value, at + 1);
-    let substitution = match mark {
-        b'$' if next == b'(' => 2,
-        b'<' if next == b'(' => 2,
-        b'`' => 1,
-        b'$' | b'<' => {
-            if mark == b'$'
-                && (value
-                    .get(at..)
-                    .is_some_and(|rest| rest.starts_with(b"$IFS") || rest.starts_with(b"${IFS")))
-            {
+    match mark {
+        b'$' | b'<' if next == b'(' => Some(2),
+        b'`' => Some(1),
+        b'$' => {
+            let rest = value.get(at..).unwrap_or_default();
+            if rest.starts_with(b"$IFS") || rest.starts_with(b"${IFS") {
                 found.mark(Sign::ShellDisguise, at, at + 4);
             }
-            return;
+            None
         }
-        b'(' => return,
-        _ => 0,
-    };
-    if substitution == 0 && next == mark && mark != b'\n' {
+        b'<' | b'(' => None,
         // The second of a pair is looked at.
-        return;
+        _ => (next != mark || mark == b'\n').then_some(0),
     }
+}
+
+fn separator(value: &[u8], at: usize, mark: u8, pipes: usize, found: &mut Found) {
+    let Some(substitution) = opening(value, at, mark, found) else {
+        return;
+    };
     let mut start = at + substitution.max(1);
-    start += run(value, start, |byte| {
-        matches!(
-            byte,
-            b' ' | b'\t' | b'+' | b'\r' | b'(' | b'{' | b'!' | b'@'
-        )
-    });
+    start += run(value, start, |byte| b" \t+\r({!@".contains(&byte));
     if byte(value, start - 1) == b'{' {
         braces(value, start, found);
     }
@@ -200,31 +195,27 @@ fn separator(value: &[u8], at: usize, mark: u8, pipes: usize, found: &mut Found)
         return;
     };
     let after = byte(value, command.end);
-    if after == b'='
-        || after == b':' && byte(value, command.end + 1) != b'\\'
-        || after == b'('
-        || after == b','
-        || after == b'-'
-    {
+    let drive = after == b':' && byte(value, command.end + 1) == b'\\';
+    if b"=:(,-".contains(&after) && !drive {
         return;
     }
     let doubled = at > 0 && byte(value, at - 1) == mark;
-    let strong = command.classes & COMMAND != 0 || command.has_folder && start != command.end;
+    let strong = command.classes & COMMAND != 0 || command.has_folder;
     let arguments = has_arguments(value, command.end, mark == b'&' && !doubled);
-    let alone =
-        command.classes & ALONE != 0 && ends(value, command.end) && (pipes <= 3 || mark != b'|');
-    let is_entity = mark == b'&' && after == b';';
+    let complete = (strong || command.classes & ALONE != 0) && ends(value, command.end);
     let hit = if substitution > 0 {
-        arguments || alone || strong && ends(value, command.end)
-    } else if is_entity {
+        arguments || complete
+    } else if mark == b'&' && after == b';' {
+        // An entity.
         false
     } else if mark == b'&' && !doubled && start == at + 1 {
         // `&id=1` and `&env` are parameters.
-        arguments || strong && (after == b' ' || after == b'\'' || after == b'"')
+        arguments || strong && matches!(after, b' ' | b'\'' | b'"')
     } else if mark == b'\n' {
         arguments && (strong || has_arguments(value, command.end, true))
     } else {
-        arguments || alone || strong && ends(value, command.end) && (pipes <= 3 || mark != b'|')
+        // Lists of words have many bars.
+        arguments || complete && (pipes <= 3 || mark != b'|')
     };
     if hit {
         let sign = if substitution > 0 {
@@ -234,7 +225,7 @@ fn separator(value: &[u8], at: usize, mark: u8, pipes: usize, found: &mut Found)
         };
         found.mark(sign, at, command.end);
     }
-    if command.disguised && (hit || command.classes & (COMMAND | COMMAND_WORD) != 0) {
+    if command.disguised {
         found.mark(Sign::ShellDisguise, start, command.end);
     }
 }

@@ -34,10 +34,8 @@ impl Operand {
 pub(super) fn find(text: Text<'_>, found: &mut Found) {
     for (index, token) in text.tokens.iter().enumerate() {
         match token.kind {
-            Kind::Word => {
-                if token.bits & (SQL | FUNCTION | COMMON | DELAY) != 0 {
-                    word(text, index, *token, found);
-                }
+            Kind::Word if token.bits & (SQL | FUNCTION | COMMON | DELAY) != 0 => {
+                word(text, index, *token, found);
             }
             Kind::Mark(mark @ (b'|' | b'&')) => {
                 let next = text.at(index + 1);
@@ -207,6 +205,19 @@ fn is_comment(text: Text<'_>, at: usize) -> bool {
     }
 }
 
+/// A boolean operator and what stands on both sides.
+struct Condition {
+    index: usize,
+    /// The first token of the left side.
+    from: usize,
+    before: Token,
+    /// The left side ends in a quote that closes what the value stands in.
+    broken: bool,
+    start: usize,
+    middle: usize,
+    first: Operand,
+}
+
 /// A boolean operator at `index` whose right side begins at `right`.
 fn condition(text: Text<'_>, index: usize, right: usize, found: &mut Found) {
     let mut left = 1;
@@ -214,72 +225,99 @@ fn condition(text: Text<'_>, index: usize, right: usize, found: &mut Found) {
         left += 1;
     }
     let before = text.before(index, left);
-    let broken = before.breaks_out();
-    let negated = text.is(right, "not") || text.at(right).is(b'!');
     let start = prefix(text, right);
     let Some((middle, first)) = operand(text, start) else {
         return;
     };
+    let condition = Condition {
+        index,
+        from: index.saturating_sub(left),
+        before,
+        broken: before.breaks_out(),
+        start,
+        middle,
+        first,
+    };
     let opened = skip_closing(text, middle);
     let behind = comparison(text, opened);
-    let from = index.saturating_sub(left);
-    if behind == opened {
-        let lone = match first {
-            Operand::Literal => broken || before.kind == Kind::Number,
-            Operand::Number | Operand::String => {
-                let goes_on = matches!(
-                    text.at(middle).kind,
-                    Kind::Mark(b'-' | b'+' | b'*' | b'/' | b'&' | b'^' | b'|' | b'%')
-                );
-                broken && (ends(text, middle) || goes_on)
-            }
-            Operand::Call => broken && text.at(start).has(FUNCTION | COMMON | DELAY | VERB),
-            Operand::Name => text.is(start, "select") && broken,
+    if behind > opened {
+        condition.compare(text, behind, found);
+        return;
+    }
+    // `the dogs' or 3`: a possessive is no quote that was opened.
+    let possessive = before.is(b'\'')
+        && text.at(index).spaced
+        && first == Operand::Number
+        && start == right
+        && text.before(index, left + 1).kind == Kind::Word;
+    if !possessive {
+        condition.alone(text, found);
+    }
+}
+
+impl Condition {
+    /// The right side is a single operand.
+    fn alone(&self, text: Text<'_>, found: &mut Found) {
+        let goes_on = || {
+            let next = text.at(self.middle).kind;
+            matches!(next, Kind::Mark(mark) if b"-+*/&^|%".contains(&mark))
         };
-        // `the dogs' or 3`: a possessive is no quote that was opened.
-        let possessive = before.is(b'\'')
-            && text.at(index).spaced
-            && first == Operand::Number
-            && !negated
-            && text.before(index, left + 1).kind == Kind::Word;
-        if lone && !possessive {
-            if broken {
-                text.mark(found, Sign::SqlCondition, from, middle);
+        let is_condition = match self.first {
+            Operand::Literal => self.broken || self.before.kind == Kind::Number,
+            Operand::Number | Operand::String => {
+                self.broken && (ends(text, self.middle) || goes_on())
             }
-            if first == Operand::Literal {
-                text.mark(found, Sign::SqlTautology, index, middle);
+            Operand::Call => {
+                self.broken && text.at(self.start).has(FUNCTION | COMMON | DELAY | VERB)
             }
-            found.run(middle - from);
+            Operand::Name => self.broken && text.is(self.start, "select"),
+        };
+        if !is_condition {
+            return;
         }
-        return;
+        if self.broken {
+            text.mark(found, Sign::SqlCondition, self.from, self.middle);
+        }
+        if self.first == Operand::Literal {
+            text.mark(found, Sign::SqlTautology, self.index, self.middle);
+        }
+        found.run(self.middle - self.from);
     }
-    let other = prefix(text, behind);
-    let Some((end, second)) = operand(text, other) else {
-        return;
-    };
-    let is_word = text.at(index).kind == Kind::Word;
-    let names = first == Operand::Name && second == Operand::Name;
-    let same = (is_word || broken) && names && middle == start + 1 && same_text(text, start, other);
-    let constant = first.is_constant() && second.is_constant() && first_sound(text, start, first);
-    if constant || same {
-        text.mark(found, Sign::SqlTautology, index, end);
-        found.run(end - index);
-    }
-    let computed = |at: usize, kind: Operand| {
-        kind == Operand::Call && text.at(at).has(FUNCTION | COMMON | DELAY)
-    };
-    if is_word
-        && (first.is_constant() && computed(other, second)
-            || second.is_constant() && computed(start, first))
-    {
-        text.mark(found, Sign::SqlFunction, index, end);
-        found.run(end - index);
-    }
-    if broken && (is_word || first != Operand::Name) {
-        text.mark(found, Sign::SqlCondition, from, end);
-        found.run(end - from);
-    } else if before.kind == Kind::Number && is_word && !names {
-        found.run(end - from);
+
+    /// The right side is a comparison, whose second operand begins behind `behind`.
+    fn compare(&self, text: Text<'_>, behind: usize, found: &mut Found) {
+        let (index, first) = (self.index, self.first);
+        let other = prefix(text, behind);
+        let Some((end, second)) = operand(text, other) else {
+            return;
+        };
+        let is_word = text.at(index).kind == Kind::Word;
+        let names = first == Operand::Name && second == Operand::Name;
+        let same = (is_word || self.broken)
+            && names
+            && self.middle == self.start + 1
+            && same_text(text, self.start, other);
+        let constant =
+            first.is_constant() && second.is_constant() && first_sound(text, self.start, first);
+        if constant || same {
+            text.mark(found, Sign::SqlTautology, index, end);
+            found.run(end - index);
+        }
+        let computed = |at: usize, kind: Operand| {
+            kind == Operand::Call && text.at(at).has(FUNCTION | COMMON | DELAY)
+        };
+        let tests = first.is_constant() && computed(other, second)
+            || second.is_constant() && computed(self.start, first);
+        if is_word && tests {
+            text.mark(found, Sign::SqlFunction, index, end);
+            found.run(end - index);
+        }
+        if self.broken && (is_word || first != Operand::Name) {
+            text.mark(found, Sign::SqlCondition, self.from, end);
+            found.run(end - self.from);
+        } else if self.before.kind == Kind::Number && is_word && !names {
+            found.run(end - self.from);
+        }
     }
 }
 

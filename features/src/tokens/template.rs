@@ -55,62 +55,53 @@ fn expression(at: usize, opens: (u8, u8), inner: &[u8], closed: bool, found: &mu
     let end = at + 2 + inner.len();
     let text = inner.trim_ascii();
     let operated = arithmetic(text);
-    if opens.0 == b'{' && !matches!(opens.1, b'{' | b'%') {
+    let sign = match opens {
+        (b'<' | b'{', b'%') => {
+            (is_sound(text) && is_block(text, closed)).then_some(Sign::TemplateExpression)
+        }
+        (b'{', b'{') | (b'@', b'(') => value_of(text, operated, closed, opens.0),
         // A single brace opens JSON, CSS and blocks: only a bare sum or product tells.
-        if closed
-            && operated
-            && text
-                .iter()
-                .all(|byte| byte.is_ascii_digit() || b"*+-/ '()".contains(byte))
-        {
-            found.mark(Sign::TemplateExpression, at, end);
+        (b'{', _) => {
+            let bare = |byte: &u8| byte.is_ascii_digit() || b"*+-/ '()".contains(byte);
+            (closed && operated && text.iter().all(bare)).then_some(Sign::TemplateExpression)
         }
-        return;
+        (b'[', _) if !text.starts_with(b"${") && !operated => None,
+        _ => value_of(text, operated, closed, opens.0),
+    };
+    if let Some(sign) = sign {
+        found.mark(sign, at, end);
     }
-    if opens.0 == b'[' && !text.starts_with(b"${") && !(operated && closed) {
-        return;
+}
+
+/// `<% .. %>` and `{% .. %}`.
+fn is_block(text: &[u8], closed: bool) -> bool {
+    let code = text
+        .iter()
+        .any(|byte| matches!(byte, b'=' | b'(' | b'.' | b'@' | b' ') || byte.is_ascii_digit());
+    let begins = text.first().is_some_and(|byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b'@' | b'-' | b'#')
+    });
+    code && begins && (closed || text.starts_with(b"= ") || text.starts_with(b"@"))
+}
+
+/// What an expression does: it computes, or it only names a value.
+fn value_of(text: &[u8], operated: bool, closed: bool, opens: u8) -> Option<Sign> {
+    // `{{"a":..}}` and `{{}}` are JSON.
+    let json = text.is_empty() || text.starts_with(b"\"") && opens == b'{';
+    if !closed || json || !is_sound(text) {
+        return None;
     }
-    if !is_sound(text) {
-        return;
-    }
-    if matches!(opens, (b'<' | b'{', b'%')) {
-        let code = text
-            .iter()
-            .any(|byte| matches!(byte, b'=' | b'(' | b'.' | b'@' | b' ') || byte.is_ascii_digit());
-        let begins = text.first().is_some_and(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b'@' | b'-' | b'#')
-        });
-        if code && begins && (closed || text.starts_with(b"= ") || text.starts_with(b"@")) {
-            found.mark(Sign::TemplateExpression, at, end);
-        }
-        return;
-    }
-    if !closed {
-        return;
-    }
-    if text.starts_with(b"\"") && opens.0 == b'{'
-        || text.is_empty()
-        || opens == (b'@', b'(') && !closed
-    {
-        // `{{"a":..}}` and `{{}}` are JSON.
-        return;
-    }
-    if operated
+    let computes = operated
         || called(text)
-        || (indexed(text) && opens.0 != b'@')
+        || indexed(text) && opens != b'@'
         || text.starts_with(b"new ")
-        || text.starts_with(b"T(")
-    {
-        found.mark(Sign::TemplateExpression, at, end);
-    } else if closed
-        && text.len() < 64
-        && text
-            .first()
-            .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_' || *byte == b'@')
-        && opens.0 != b'@'
-    {
-        found.mark(Sign::TemplatePlaceholder, at, end);
+        || text.starts_with(b"T(");
+    if computes {
+        return Some(Sign::TemplateExpression);
     }
+    let first = text.first()?;
+    let named = first.is_ascii_alphabetic() || matches!(first, b'_' | b'@');
+    (named && text.len() < 64 && opens != b'@').then_some(Sign::TemplatePlaceholder)
 }
 
 /// Text with brackets in pairs, as every expression is; noise hardly ever.

@@ -10,7 +10,7 @@
 
 use std::sync::LazyLock;
 
-use weir_features::schema::{Group, feature_group, feature_name};
+use weir_features::schema::{Group, feature_group, feature_name, token_family};
 use weir_features::{FIELD_WIDTH, Family};
 
 use super::TOP_FIELDS;
@@ -79,6 +79,8 @@ pub(crate) enum Breakout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Lexicon(Family),
+    /// What a tokenizer recognised as code of this family.
+    Tokens(Family),
     Structure(Breakout),
     /// One mark; both halves of a line break are `\n`.
     Punctuation(char),
@@ -102,6 +104,7 @@ impl Kind {
             Group::Punctuation('\r') => Self::Punctuation('\n'),
             Group::Punctuation(mark) => Self::Punctuation(mark),
             Group::Structure => Self::Structure(breakout(feature_name(column))),
+            Group::Tokens => token_family(column).map_or(Self::MakeUp, Self::Tokens),
             Group::Skeleton => Self::Skeleton,
             Group::Statistic => match feature_name(column) {
                 "length" => Self::Length,

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use weir_features::schema::feature_name;
-use weir_features::{Evidence, Family, Field, Marks};
+use weir_features::schema::{feature_name, token_family};
+use weir_features::{Evidence, Family, Field, Marks, syntax};
 
 use super::attribution::{Baseline, Breakout, Influence, Kind, columns};
 use super::evidence::pieces;
 use super::join::join;
-use super::names::{family_words, lone_words};
+use super::names::{family_words, lone_words, syntax_words};
 use super::snippet::printable;
 use crate::bundle::Usual;
 
@@ -20,6 +20,8 @@ const SMALLEST_SHARE: f32 = 0.04;
 const SMALLEST_MARK: f32 = 0.01;
 /// Terms, marks or numbers named in one cause.
 const NAMED: usize = 4;
+/// Signs of one language named in one cause.
+const SYNTAX_NAMED: usize = 2;
 /// Bytes of a term that are shown.
 const TERM_BYTES: usize = 48;
 /// Numbers named about the make-up of a value.
@@ -89,6 +91,7 @@ impl Subject<'_> {
         let pieces = pieces(influence.kind, self.field.value, self.evidence);
         let (name, texts) = match influence.kind {
             Kind::Lexicon(family) => self.lexicon(family, &pieces)?,
+            Kind::Tokens(family) => self.tokens(family, &pieces)?,
             Kind::Structure(breakout) => self.structure(breakout, &pieces)?,
             Kind::Encoding => self.encoding()?,
             Kind::Length => (self.length()?, Vec::new()),
@@ -195,6 +198,29 @@ impl Subject<'_> {
             family_words(family)
         };
         Some((name.to_owned(), texts))
+    }
+
+    /// What the tokenizers recognised, told by the columns with most of it.
+    fn tokens(&self, family: Family, pieces: &[Range<usize>]) -> Option<(String, Vec<String>)> {
+        let mut columns: Vec<usize> = syntax(self.field.value)
+            .iter()
+            .map(|piece| piece.column)
+            .filter(|column| token_family(*column) == Some(family))
+            .collect();
+        columns.sort_unstable();
+        columns.dedup();
+        if pieces.is_empty() || columns.is_empty() {
+            return None;
+        }
+        if self.secret {
+            return Some(named(family_words(family)));
+        }
+        let names: Vec<&str> = columns
+            .into_iter()
+            .take(SYNTAX_NAMED)
+            .map(|column| syntax_words(feature_name(column)))
+            .collect();
+        Some((names.join(", "), self.texts(pieces)))
     }
 
     /// A word right behind what ends a shell command or begins one.

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use weir_features::Evidence;
+use weir_features::schema::token_family;
+use weir_features::{Evidence, Family, syntax};
 
 use super::attribution::{Breakout, Kind};
 
@@ -18,6 +19,7 @@ pub(super) fn pieces(kind: Kind, value: &[u8], evidence: &[Evidence]) -> Vec<Ran
             value.len(),
             evidence.iter().filter(|piece| piece.family == family),
         ),
+        Kind::Tokens(family) => recognised(family, value),
         Kind::Punctuation(mark) => positions(value, |at, byte| {
             (byte == mark as u32 as u8 || (mark == '\n' && byte == b'\r')).then_some(at..at + 1)
         }),
@@ -31,10 +33,26 @@ pub(super) fn pieces(kind: Kind, value: &[u8], evidence: &[Evidence]) -> Vec<Ran
 /// The terms, joined where they overlap or touch: `union` inside `union select` says nothing new, and `../` and
 /// `etc/passwd` are one path.
 fn terms<'e>(length: usize, found: impl Iterator<Item = &'e Evidence>) -> Vec<Range<usize>> {
-    let mut ranges: Vec<Range<usize>> = found
-        .filter(|piece| piece.start < piece.end && piece.end <= length)
-        .map(|piece| piece.start..piece.end)
-        .collect();
+    joined(
+        found
+            .filter(|piece| piece.start < piece.end && piece.end <= length)
+            .map(|piece| piece.start..piece.end)
+            .collect(),
+    )
+}
+
+/// What the tokenizers recognised as code of a family.
+fn recognised(family: Family, value: &[u8]) -> Vec<Range<usize>> {
+    joined(
+        syntax(value)
+            .into_iter()
+            .filter(|piece| token_family(piece.column) == Some(family))
+            .map(|piece| piece.start..piece.end)
+            .collect(),
+    )
+}
+
+fn joined(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
     let mut joined: Vec<Range<usize>> = Vec::new();
     for range in ranges {
@@ -213,7 +231,7 @@ mod tests {
     )]
 
     use proptest::prelude::*;
-    use weir_features::{Extractor, Family};
+    use weir_features::Extractor;
 
     use super::*;
 
@@ -265,7 +283,8 @@ mod tests {
                 }
             }
             for family in Family::ALL {
-                for range in pieces(Kind::Lexicon(family), &value, &evidence) {
+                let tokens = pieces(Kind::Tokens(family), &value, &evidence);
+                for range in pieces(Kind::Lexicon(family), &value, &evidence).into_iter().chain(tokens) {
                     prop_assert!(range.start < range.end && range.end <= value.len());
                 }
             }

@@ -59,6 +59,13 @@ fn relation(told: &Cause, next: &Cause, value: &[u8]) -> Option<Relation> {
                 (false, false) => None,
             }
         }
+        // A recognised construct says more than its words and its brackets.
+        (Kind::Tokens(_), Kind::Lexicon(_) | Kind::Structure(_)) => {
+            covers(told, next, value).then_some(Relation::Covers)
+        }
+        (Kind::Lexicon(_) | Kind::Structure(_), Kind::Tokens(_)) => {
+            covers(next, told, value).then_some(Relation::IsCovered)
+        }
         (Kind::Lexicon(_), Kind::Structure(Tags | Calls)) => {
             covers(told, next, value).then_some(Relation::Covers)
         }

@@ -49,9 +49,12 @@ pub(super) fn marked_part(value: &[u8], causes: &[Cause]) -> Option<Range<usize>
 
 /// A cause's pieces share its influence.
 fn pieces(cause: &Cause) -> impl Iterator<Item = Piece> + '_ {
-    let is_word = matches!(cause.kind, Kind::Lexicon(_) | Kind::Structure(_));
+    let is_word = matches!(
+        cause.kind,
+        Kind::Lexicon(_) | Kind::Tokens(_) | Kind::Structure(_)
+    );
     let family = match cause.kind {
-        Kind::Lexicon(family) => Some(family),
+        Kind::Lexicon(family) | Kind::Tokens(family) => Some(family),
         _ => None,
     };
     let count = cause.pieces.len().max(1) as f32;

@@ -95,6 +95,24 @@ pub(super) fn statement(text: Text<'_>, index: usize, found: &mut Found) {
                     &["as", "add", "modify", "identified", "with", "set"],
                 )))
         .then_some(next + 3),
+        other => action(text, other, next, stacked, found),
+    };
+    let Some(end) = end else { return };
+    found.run(end - index);
+    if stacked {
+        text.mark(found, Sign::SqlStacked, index - 1, end);
+    }
+}
+
+/// Statements that do something other than query and change tables; what stands behind the verb begins at `next`.
+fn action(
+    text: Text<'_>,
+    verb: &[u8],
+    next: usize,
+    stacked: bool,
+    found: &mut Found,
+) -> Option<usize> {
+    match verb {
         b"exec" | b"execute" => {
             let name = text.bytes(next).to_ascii_lowercase();
             (name.starts_with(b"xp_")
@@ -110,7 +128,7 @@ pub(super) fn statement(text: Text<'_>, index: usize, found: &mut Found) {
         b"waitfor" => {
             let waits = text.is_any(next, &["delay", "time"]) && text.at(next + 1).is_quote();
             if waits {
-                text.mark(found, Sign::SqlDelay, index, next + 2);
+                text.mark(found, Sign::SqlDelay, next - 1, next + 2);
             }
             waits.then_some(next + 2)
         }
@@ -124,12 +142,17 @@ pub(super) fn statement(text: Text<'_>, index: usize, found: &mut Found) {
             && (text.is(next + 2, "program") || text.at(next + 2).is_quote()))
         .then_some(next + 3),
         _ => None,
-    };
-    let Some(end) = end else { return };
-    found.run(end - index);
-    if stacked {
-        text.mark(found, Sign::SqlStacked, index - 1, end);
     }
+}
+
+/// `union [all] select`, with what a query selects or with nothing behind it.
+fn union(text: Text<'_>, next: usize) -> Option<usize> {
+    let all = usize::from(text.is_any(next, &["all", "distinct"]));
+    let at = prefix(text, next + all);
+    if !text.is(at, "select") {
+        return None;
+    }
+    selection(text, at, true).or_else(|| ends(text, at + 1).then_some(at + 1))
 }
 
 /// A clause that is appended to a statement before the value.
@@ -137,17 +160,7 @@ pub(super) fn clause(text: Text<'_>, index: usize, found: &mut Found) {
     let next = index + 1;
     let before = text.before(index, 1);
     let end = match text.bytes(index).to_ascii_lowercase().as_slice() {
-        b"union" => {
-            let at = prefix(
-                text,
-                next + usize::from(text.is_any(next, &["all", "distinct"])),
-            );
-            if text.is(at, "select") {
-                selection(text, at, true).or_else(|| ends(text, at + 1).then_some(at + 1))
-            } else {
-                None
-            }
-        }
+        b"union" => union(text, next),
         b"order" | b"group" => (text.is(next, "by")
             && (text.at(next + 1).kind == Kind::Number
                 || text.at(next + 1).is(b'(')
@@ -222,8 +235,6 @@ pub(super) fn function(text: Text<'_>, index: usize, token: Token, found: &mut F
         || before.is(b'|') && text.before(index, 2).is(b'|');
     if token.has(FUNCTION) && !argument.is(b')') || placed {
         text.mark(found, Sign::SqlFunction, index, end);
-        found.run(end - index);
-    } else if placed && token.has(FUNCTION) {
         found.run(end - index);
     }
 }

@@ -196,3 +196,31 @@ fn little_influence_is_not_worth_a_word() {
         ["SQL: `union select`", "unusual punctuation: `'`, blanks"]
     );
 }
+
+#[test]
+fn what_a_tokenizer_recognised_is_told_as_a_sentence() {
+    for (value, expected) in [
+        (
+            "x' or 1=1",
+            "a quote is closed and an SQL condition follows, an SQL condition that is always decided: `' or 1=1`",
+        ),
+        (
+            "lamp; cat /etc/hosts",
+            "a shell command behind what separates commands: `; cat`",
+        ),
+        (
+            "{{7*7}}",
+            "a template expression that computes something: `{{7*7`",
+        ),
+        (
+            "http://127.0.0.1/x",
+            "the address of an internal host: `http://127.0.0.1`",
+        ),
+    ] {
+        let told = told_of(field(value.as_bytes()), false);
+        assert!(
+            told.iter().any(|what| what == expected),
+            "{expected} in {told:#?}"
+        );
+    }
+}
