@@ -6,6 +6,9 @@ use super::{Found, Sign, Text};
 
 /// Spellings of an address that a check takes for a path and a browser for another host.
 pub(super) fn tricks(value: &[u8], found: &mut Found) {
+    if !matches!(value.first(), Some(b'/' | b'\\')) {
+        return;
+    }
     let begins = |prefix: &[u8]| value.starts_with(prefix);
     let host = |at: usize| {
         value.get(at..).is_some_and(|rest| {

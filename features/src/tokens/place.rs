@@ -72,7 +72,9 @@ fn path(value: &[u8], found: &mut Found) {
         walk.name(segment, at, is_path, found);
         at += length + 1;
     }
-    if let Some(root) = ROOTS.into_iter().find(|root| value.starts_with(root)) {
+    if value.first() == Some(&b'/')
+        && let Some(root) = ROOTS.into_iter().find(|root| value.starts_with(root))
+    {
         found.mark(Sign::SensitiveFile, 0, root.len());
     }
     if let Some(start) = walk.first_climb {

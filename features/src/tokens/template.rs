@@ -101,7 +101,9 @@ fn value_of(text: &[u8], operated: bool, closed: bool, opens: u8) -> Option<Sign
     }
     let first = text.first()?;
     let named = first.is_ascii_alphabetic() || matches!(first, b'_' | b'@');
-    (named && text.len() < 64 && opens != b'@').then_some(Sign::TemplatePlaceholder)
+    let plain = |byte: &u8| is_word(*byte) || b" .|:-?@,'\"[]".contains(byte);
+    (named && text.iter().all(plain) && text.len() < 64 && opens != b'@')
+        .then_some(Sign::TemplatePlaceholder)
 }
 
 /// Text with brackets in pairs, as every expression is; noise hardly ever.
