@@ -4,7 +4,7 @@ SHELL := /bin/bash
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build model held-out lint bench bench-detect fuzz onnxruntime preflight
+.PHONY: help demo test build model held-out experiments lint bench bench-detect fuzz onnxruntime preflight
 
 help: ## this list
 	@echo "Weir: an inline web application firewall whose detector is an autoencoder"
@@ -28,6 +28,9 @@ model: ## train models/base from public sets: make model DATA=FOLDER (without DA
 
 held-out: build ## measure on sites and payload sources left out of training: make held-out DATA=FOLDER
 	@scripts/held-out.sh $(DATA)
+
+experiments: build ## every published figure, trained anew (hours): make experiments DATA=FOLDER [NAMES="csic sites"]
+	@scripts/experiments.sh "$(DATA)" "$(or $(OUT),target/experiments)" $(NAMES)
 
 lint: ## formatting, clippy, documentation and licences, warnings denied
 	cargo fmt --all --check

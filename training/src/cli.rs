@@ -2,6 +2,7 @@
 //!
 //! Must not be here: what the commands do. Each `Args::run` translates arguments and prints results.
 
+pub mod contaminate;
 pub mod evaluate;
 pub mod fit;
 pub mod import;
@@ -52,6 +53,9 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Split data by domain, time, source or payload, always the same way
     Split(split::Args),
+    /// Mix unlabelled attacks into normal traffic, to measure what contamination costs
+    #[command(hide = true)]
+    Contaminate(contaminate::Args),
     /// List the data sets that Weir knows, with licence and checksum
     Sources(sources::Args),
     /// Turn HAR files, access logs, CSIC files or payload lists into JSON Lines
@@ -102,6 +106,7 @@ impl Cli {
             Command::Fit(args) => args.run(),
             Command::Evaluate(args) => args.run(),
             Command::Split(args) => args.run(),
+            Command::Contaminate(args) => args.run(),
             Command::Sources(args) => args.run(),
             Command::Import(args) => args.run(),
             Command::Inspect(args) => args.run(),

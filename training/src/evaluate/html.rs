@@ -96,11 +96,11 @@ fn tile(out: &mut String, name: &str, estimate: &Estimate) {
     );
 }
 
-/// `0.9812 to 0.9901`; empty without an interval.
+/// `0.9812-0.9901`; empty without an interval.
 fn range(estimate: &Estimate) -> String {
     estimate
         .interval
-        .map_or_else(String::new, |[low, high]| format!("{low:.4} to {high:.4}"))
+        .map_or_else(String::new, |[low, high]| format!("{low:.4}\u{2013}{high:.4}"))
 }
 
 /// A cell with its interval below.

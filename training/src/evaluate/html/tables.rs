@@ -21,10 +21,10 @@ pub(super) fn detectors(out: &mut String, report: &Report) {
         out.push_str("; in <i>unseen</i>, normal requests that repeat one of the training data are left out as well");
     }
     out.push_str(
-        ".</p><div class=scroll><table><tr><th>detector<th>normal<th>attacks<th>ROC-AUC<th>PR-AUC",
+        ".</p><div class=scroll><table class=dense><tr><th>detector<th>normal<th>attacks<th>ROC-AUC<th>PR-AUC",
     );
     for rate in FALSE_POSITIVE_RATES {
-        let _ = write!(out, "<th>TPR at {}% FPR", 100.0 * rate);
+        let _ = write!(out, "<th>TPR at {}%\u{a0}FPR", 100.0 * rate);
     }
     out.push_str("<th>best balanced accuracy<th>best F1");
     for detector in &report.detectors {
