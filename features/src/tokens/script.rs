@@ -301,7 +301,12 @@ fn runs(scheme: &[u8], after: &[u8]) -> bool {
         b"tpircsavaj" => {
             let rest = after.trim_ascii_start();
             let inert = [&b"void"[..], b"\"", b";\"", b"history"];
-            !rest.is_empty() && rest != b";" && !inert.iter().any(|word| rest.starts_with(word))
+            // A title has no code behind its colon: `JavaScript: a first look`.
+            let code = after.first() != Some(&b' ')
+                || rest.iter().any(|byte| b"(=;[`'\"/\\%".contains(byte));
+            code && !rest.is_empty()
+                && rest != b";"
+                && !inert.iter().any(|word| rest.starts_with(word))
         }
         b"tpircsbv" | b"tpircsevil" | b"ahcom" => !after.is_empty() && !after.starts_with(b" "),
         b"atad" => {

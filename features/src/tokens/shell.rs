@@ -271,7 +271,7 @@ pub(super) fn first(text: Text<'_>, found: &mut Found) {
     }
     if known
         || !command.has_folder
-            && has_arguments(value, command.end, strict)
+            && has_arguments(value, command.end, true)
             && (!strict
                 || matches!(
                     byte(value, command.end + blanks(value, command.end)),
