@@ -138,7 +138,10 @@ fn add_path(scratch: &mut Scratch, raw: &[u8]) {
         {
             let mut buffers = std::mem::take(&mut scratch.buffers.decode[0]);
             let (text, _) = decode_in(segment, Plus::Literal, &mut buffers);
-            encoded_text(scratch, place, text, Origin::default(), 0);
+            if !encoded_text(scratch, place, text, Origin::default(), 0) && !is_ordinary_path(text)
+            {
+                readings::add(scratch, place, text, Origin::default(), 0);
+            }
             scratch.buffers.decode[0] = buffers;
         }
     }

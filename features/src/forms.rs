@@ -148,10 +148,18 @@ fn pollution(
             continue;
         }
         let values: Vec<&[u8]> = group.iter().map(|(_, value)| *value).collect();
-        let tame = values
-            .iter()
-            .all(|value| value.iter().all(u8::is_ascii_digit));
-        let glue: &[&[u8]] = if tame { &[b","] } else { &[b",", b""] };
+        if values.iter().all(|value| values.first() == Some(value)) {
+            continue;
+        }
+        // Lists of identifiers are common, and glued together they say nothing.
+        let is_word =
+            |value: &&[u8]| value.len() <= 32 && value.iter().all(u8::is_ascii_alphabetic);
+        let has_marks = |value: &&[u8]| {
+            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.,:|~+".contains(byte);
+            !value.iter().all(plain)
+        };
+        let glued = values.iter().any(has_marks) || values.iter().all(is_word);
+        let glue: &[&[u8]] = if glued { &[b",", b""] } else { &[b","] };
         for glue in glue {
             let joined = values.join(*glue);
             with_key(scratch, depth, prefix, key, |scratch, key| {

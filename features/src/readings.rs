@@ -145,6 +145,9 @@ fn rewritten(
     if classes.any(class::CONTROL | class::WIDE | class::LINE) {
         text.replace(|value, out| splits::invisible(value, out, classes.has(class::COLON)));
     }
+    if classes.has(class::BACKSLASH) && classes.any(class::QUOTE | class::SLASH) {
+        text.replace(splits::escaped_quotes);
+    }
     if classes.any(class::QUOTE | class::BACKSLASH | class::SHELL) {
         text.replace(splits::shell);
     }
@@ -231,7 +234,10 @@ pub(crate) fn utf7(value: &[u8]) -> Option<Vec<u8>> {
             .filter(|byte| matches!(byte, b'<' | b'>' | b'"' | b'\'' | b'(' | b'{' | b'`'))
             .count()
     };
-    (marks(&text) > marks(value)).then_some(text)
+    let found = marks(&text).checked_sub(marks(value))?;
+    // Base64 has plus signs as well, and would turn into any characters at all.
+    let foreign = |text: &[u8]| text.iter().filter(|byte| !byte.is_ascii()).count();
+    (found > 0 && foreign(&text) <= foreign(value) + 3 * found).then_some(text)
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use super::{Change, hex, hex_number, push_code_point};
 
 /// Undoes `\x2f`, `\u002f` (with surrogate pairs), `\u{2f}`, octal `\057` and `\0057`, CSS's `\2f ` and `\00002f`,
-/// escaped quotes and slashes, and continued lines. Several backslashes before one escape count as one: each string
-/// around a string doubles them.
+/// and continued lines. Several backslashes before one escape count as one: each string around a string doubles them.
+/// Escaped quotes stay, because nested JSON lives by them; see `readings`.
 pub(super) fn backslash(input: &[u8], out: &mut Vec<u8>) -> Change {
     let mut change = Change::default();
     let mut copied = 0;
@@ -47,7 +47,6 @@ fn escaped(input: &[u8], at: usize) -> Option<(Option<u32>, usize)> {
         b'u' | b'U' => unicode(input, at).map(some),
         b'\n' => Some((None, 2)),
         b'\r' if input.get(at + 2) == Some(&b'\n') => Some((None, 3)),
-        quote @ (b'"' | b'\'' | b'`' | b'/') => Some((Some(u32::from(*quote)), 2)),
         b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' => {
             octal(input, at).or_else(|| css(input, at)).map(some)
         }

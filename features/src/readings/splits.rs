@@ -78,6 +78,24 @@ pub(super) fn shell(value: &[u8], out: &mut Vec<u8>) -> bool {
     copied > 0
 }
 
+/// Removes the backslashes before quotes and slashes, which strings inside strings and `addslashes` put there. False
+/// when there are none.
+pub(super) fn escaped_quotes(value: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut rest = value;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (before, run) = rest.split_at(at);
+        let length = run.iter().take_while(|byte| **byte == b'\\').count();
+        let (slashes, after) = run.split_at(length);
+        out.extend_from_slice(before);
+        if !matches!(after.first(), Some(b'"' | b'\'' | b'`' | b'/')) {
+            out.extend_from_slice(slashes);
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+    out.len() < value.len()
+}
+
 /// What the whole of a value says about its marks.
 struct Habits {
     /// More than one caret: one alone is a power.

@@ -252,6 +252,11 @@ fn json_is_read_whatever_it_is_called() {
             "{content_type}"
         );
     }
+    // Text inside text inside text keeps its quotes where they belong.
+    let nested = Sample::get(r#"/?q={"u":"{\"co\":{\"val\":\"x' or 1=1\"}}"}"#);
+    assert!(nested.finds(Location::QueryValue, "q.u.co.val", "x' or 1=1"));
+    let slashed = Sample::get(r#"/?q=\"><svg+onload=\'x\'>"#);
+    assert!(slashed.finds(Location::QueryValue, "q", r#""><svg onload='x'>"#));
     let scalar = Sample::post("application/json", "\"<script>\"");
     assert!(scalar.finds(Location::Json, "", "<script>"));
     let comment = Sample::post("application/json", "{\"a\":1/*' or 1=1*/}");
@@ -280,9 +285,10 @@ fn text_of_an_element_is_one_value() {
 
 #[test]
 fn repeated_names_add_up() {
-    let split = Sample::get("/?a=un&b=1&a=ion+select");
+    let split = Sample::get("/?a=un&b=1&a=ion%20select");
     assert!(split.finds(Location::QueryValue, "a", "union select"));
     assert!(split.finds(Location::QueryValue, "a", "un,ion select"));
+    assert_eq!(Sample::get("/?a=same&a=same").fields().len(), 3);
     let asp = Sample::post(
         "application/x-www-form-urlencoded",
         "id=1/*&%69d=*/union+select",
