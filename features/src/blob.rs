@@ -19,6 +19,8 @@ const SHORTEST_BASE64: usize = 12;
 const SHORTEST_RUN: usize = 16;
 /// Shorter hexadecimal is a number or a colour.
 const SHORTEST_HEX: usize = 16;
+/// Up to this many decimal digits are a number: of a card, an account, an order. Text in hexadecimal has letters.
+const LONGEST_NUMBER: usize = 24;
 /// Runs that one value may hold; attackers need one.
 const MAX_RUNS: usize = 32;
 
@@ -101,7 +103,9 @@ fn strings(bytes: &[u8]) -> Vec<u8> {
 
 /// The text that hexadecimal digits hide, if that is what the whole of `text` is.
 pub(crate) fn hex_text(text: &[u8]) -> Option<Vec<u8>> {
-    if text.len() < SHORTEST_HEX || text.len() % 2 == 1 || !text.iter().all(u8::is_ascii_hexdigit) {
+    let is_number = text.len() <= LONGEST_NUMBER && text.iter().all(u8::is_ascii_digit);
+    let is_hex = text.len() % 2 == 0 && text.iter().all(u8::is_ascii_hexdigit);
+    if text.len() < SHORTEST_HEX || is_number || !is_hex {
         return None;
     }
     hex_bytes(text).and_then(readable)

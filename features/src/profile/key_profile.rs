@@ -100,6 +100,11 @@ impl<K: Copy + Ord> Known<K> {
         self.keys.len()
     }
 
+    /// True when `key` itself was seen.
+    pub(crate) fn is_listed(&self, key: K) -> bool {
+        self.keys.binary_search(&key).is_ok()
+    }
+
     pub(crate) fn has(&self, key: K) -> bool {
         self.keys.binary_search(&key).is_ok() || self.reach.is_some_and(|reach| key > reach)
     }
@@ -344,6 +349,11 @@ impl KeyProfile {
         let summary = Summary::of(value);
         out[column::MATURITY] = self.maturity.min(CLIP);
         out[column::VARIETY] = self.values.novelty;
+        let hash = folded_hash(hasher, value);
+        if self.values.is_listed(hash) {
+            // What is known as it is departs from nothing, however rare its shape may be among the others.
+            return;
+        }
         self.write_length(summary.length, out);
         let new = (summary.classes & !self.classes).count_ones();
         out[column::CLASSES] = ((new as f32).ln_1p() * 2.0).min(CLIP);
@@ -356,7 +366,7 @@ impl KeyProfile {
             .sum();
         out[column::MARK_COUNTS] = ((more as f32).ln_1p() * 3.0).min(CLIP);
         self.write_skeleton(hasher, value, out);
-        out[column::VALUE] = self.values.surprise(folded_hash(hasher, value));
+        out[column::VALUE] = self.values.surprise(hash);
         self.bigrams.write(value, out);
         // A shape that is known here, if rare, is no break with the type.
         let new_shape = out[column::SKELETON_RARE] == 0.0 && out[column::SKELETON] > 0.0;
@@ -366,7 +376,7 @@ impl KeyProfile {
             0.0
         };
         for (kind, share) in summary.shares.into_iter().enumerate() {
-            out[column::SHARES + kind] = self.shares[kind].z(share);
+            out[SHARE_COLUMNS[kind]] = self.shares[kind].z(share);
         }
         out[column::LAYERS] = if self.layers >> field.layers.min(7) & 1 == 0 {
             self.maturity.min(CLIP)
@@ -390,7 +400,9 @@ impl KeyProfile {
             return;
         }
         if self.lengths >> step & 1 == 0 {
-            out[column::LENGTH_NEW] = self.length_weight;
+            // Between and beside lengths that vary a new one is no news.
+            let gap = (self.gap(step) / self.length.deviation).min(1.0);
+            out[column::LENGTH_NEW] = self.length_weight * gap;
         }
         let (least, most) = (
             self.lengths.trailing_zeros() as u8,
@@ -401,6 +413,21 @@ impl KeyProfile {
         if beyond > 0.0 {
             // A step beyond a range that hardly ever moves says as much as a leap beyond one that does.
             out[column::LENGTH_BEYOND] = (beyond * 5.0 + self.length_weight / 2.0).min(CLIP);
+        }
+    }
+
+    /// How far a step is from the nearest one seen, in natural logarithms of the length.
+    fn gap(&self, step: u8) -> f32 {
+        let below = self.lengths & ((1u128 << step) - 1);
+        let above = self.lengths & !((1u128 << step) - 1);
+        let natural = |step: u32| symbols::step_length(step as u8).ln_1p();
+        let own = natural(u32::from(step));
+        let lower = (below != 0).then(|| own - natural(127 - below.leading_zeros()));
+        let upper = (above != 0).then(|| natural(above.trailing_zeros()) - own);
+        match (lower, upper) {
+            (Some(lower), Some(upper)) => lower.min(upper),
+            (Some(gap), None) | (None, Some(gap)) => gap,
+            (None, None) => 0.0,
         }
     }
 
@@ -422,6 +449,13 @@ impl KeyProfile {
         }
     }
 }
+
+const SHARE_COLUMNS: [usize; SHARES] = [
+    column::SHARE_LETTERS,
+    column::SHARE_DIGITS,
+    column::SHARE_UPPER,
+    column::SHARE_MARKS,
+];
 
 /// What nearly every value had.
 const ALWAYS: f64 = 0.95;

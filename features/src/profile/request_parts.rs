@@ -128,9 +128,19 @@ pub(crate) fn name_hash(hasher: SipHasher13, name: &[u8]) -> u64 {
     hash(hasher, Domain::Name, name)
 }
 
+/// The parameter of a field. What was found inside other values is not what the parameter's own values look like, so
+/// both are learned apart.
 pub(crate) fn field_hash(hasher: SipHasher13, field: &Field<'_>) -> u64 {
-    parameter_hash(hasher, field.location, field.key)
+    let own = parameter_hash(hasher, field.location, field.key);
+    if field.marks.contains(Marks::NESTED) {
+        own.rotate_left(32) ^ NESTED
+    } else {
+        own
+    }
 }
+
+/// Tells the hash of a parameter's nested values from that of its own: the fractional part of the golden ratio.
+const NESTED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Adds a name to the order-independent hash of a set.
 pub(crate) fn with_name(set: u64, name: u64) -> u64 {
