@@ -4,7 +4,7 @@ SHELL := /bin/bash
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build model held-out experiments lint bench bench-detect fuzz onnxruntime preflight
+.PHONY: help demo test build model held-out experiments lookalikes lint bench bench-detect fuzz onnxruntime preflight
 
 help: ## this list
 	@echo "Weir: an inline web application firewall whose detector is an autoencoder"
@@ -31,6 +31,9 @@ held-out: build ## measure on sites and payload sources left out of training: ma
 
 experiments: build ## every published figure, trained anew (hours): make experiments DATA=FOLDER [NAMES="csic sites"]
 	@scripts/experiments.sh "$(DATA)" "$(or $(OUT),target/experiments)" $(NAMES)
+
+lookalikes: build ## harmless requests that look like attacks: how many are flagged and blocked: make lookalikes DATA=FOLDER [BUNDLE=FOLDER]
+	@scripts/lookalikes.sh $(DATA) $(BUNDLE)
 
 lint: ## formatting, clippy, documentation and licences, warnings denied
 	cargo fmt --all --check

@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod export;
 pub mod exposure;
 pub mod fit;
+pub mod mutate;
 pub mod network;
 pub mod progress;
 pub mod train;
