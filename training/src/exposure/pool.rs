@@ -119,9 +119,9 @@ impl Class {
         if let Some(payload) = dice.choose(list) {
             return Some(payload.clone());
         }
-        let text = grammar::payload(&self.name, dice)?;
+        let (text, place) = grammar::placed(&self.name, dice)?;
         Some(Payload {
-            location: piece_location(&text, &self.name),
+            location: place.or_else(|| piece_location(&text, &self.name)),
             bytes: text.into_bytes(),
             class: self.name.clone(),
             source: GRAMMAR.to_owned(),

@@ -10,7 +10,7 @@ use weir_scoring::record::OwnedRequest;
 
 use super::dice::Dice;
 use super::graft::{self, Mode};
-use super::pool::Pool;
+use super::pool::{GRAMMAR, Pool};
 use super::{Payload, benign, encode, junk, location_weights};
 use crate::data::Exposure;
 
@@ -206,6 +206,7 @@ fn attack(
     let (Some(payload), Some(template)) = (pool.draw(dice), dice.choose(requests).copied()) else {
         return;
     };
+    let payload = crate::mutate::augmented(payload, dice);
     let location = place(&payload, dice);
     let mut value = encode::obfuscate(&payload.bytes, &payload.class, dice);
     let whole = matches!(
@@ -229,7 +230,9 @@ fn attack(
     let no_path = graft::is_whole_target(&payload.bytes);
     changed(&made, extractor, scratch, |field| {
         // Bytes of an uploaded file are not the attack that stands in its name.
-        let of_payload = !(junk::is_harmless_field(field.value)
+        // The name of a scanner is made of words, and yet it says who comes.
+        let named = payload.class == "scanner" && field.location == Location::UserAgent;
+        let of_payload = !(!named && junk::is_harmless_field(field.value)
             || field.marks.contains(Marks::BINARY)
             || is_framing(field)
             || (no_path && field.location == Location::Path));
@@ -245,6 +248,8 @@ fn place(payload: &Payload, dice: &mut Dice) -> Location {
     match payload.location {
         Some(own)
             if dice.chance(OWN_PLACE_SHARE)
+                // A generated payload has a place only if it means nothing anywhere else.
+                || payload.source == GRAMMAR
                 || matches!(own, Location::QueryKey | Location::BodyKey) =>
         {
             own
