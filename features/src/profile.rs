@@ -10,6 +10,7 @@ mod builder;
 mod codec;
 mod columns;
 mod crowd;
+mod deployments;
 mod endpoint;
 mod hash;
 mod host;
@@ -23,6 +24,7 @@ mod usual;
 
 pub use builder::{ProfileBuilder, ProfileError};
 pub use columns::{PROFILE_FEATURES, PROFILE_WIDTH};
+pub use deployments::NewEndpoints;
 pub use endpoint::{Endpoint, Profile};
 pub use usual::{UsualLevel, UsualShape, UsualValue};
 

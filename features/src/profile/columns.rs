@@ -2,7 +2,7 @@
 
 macro_rules! columns {
     ($($name:ident = $words:literal,)*) => {
-        #[expect(non_camel_case_types, dead_code, clippy::upper_case_acronyms, reason = "numbers the columns")]
+        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "numbers the columns")]
         #[derive(Clone, Copy)]
         enum Column { $($name,)* COUNT }
         $(pub(crate) const $name: usize = Column::$name as usize;)*
@@ -35,7 +35,7 @@ columns! {
     BIGRAM_MEAN = "sequence of characters against the usual",
     BIGRAM_WORST = "least usual pair of characters",
     KIND = "of another type than always before",
-    SHARES = "share of letters against the usual",
+    SHARE_LETTERS = "share of letters against the usual",
     SHARE_DIGITS = "share of digits against the usual",
     SHARE_UPPER = "share of upper case against the usual",
     SHARE_MARKS = "share of punctuation against the usual",

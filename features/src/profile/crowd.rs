@@ -45,6 +45,6 @@ impl Crowd {
         let small = |hash: &u64| *hash < Self::threshold(most);
         self.sample.len() < SAMPLE
             && self.sample.iter().all(small)
-            && !(self.crowded && !self.sample.is_empty())
+            && (!self.crowded || self.sample.is_empty())
     }
 }

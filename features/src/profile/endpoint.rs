@@ -5,6 +5,7 @@ use super::ProfileKey;
 use super::builder::ProfileBuilder;
 use super::columns::{self as column, PROFILE_WIDTH};
 use super::hash::{Domain, hash, hasher};
+use super::host::mixed;
 use super::key_profile::{CLIP, KeyProfile};
 use super::request_parts::{
     self, Duplicates, belongs_to_host, extension, field_hash, host_hash, is_name, is_parameter,
@@ -73,6 +74,7 @@ impl Profile {
             path: [0; SHOWN_PATH],
             path_length: 0,
             any: 0,
+            path_hash: 0,
         };
         if let Some(host) = host {
             endpoint.look_up(host, request, fields);
@@ -99,6 +101,8 @@ pub struct Endpoint<'p> {
     path_length: usize,
     /// Which of its segments went to `*`, as bits.
     any: u16,
+    /// Host and path, with identifiers as `*`.
+    path_hash: u64,
 }
 
 /// Bytes of a path that a template shows.
@@ -125,6 +129,9 @@ impl<'p> Endpoint<'p> {
     fn look_up(&mut self, host: &'p HostProfile, request: &RequestView<'_>, fields: &Fields<'_>) {
         let hasher = hasher(&self.profile.key);
         let path = request_parts::path(fields);
+        self.path_hash = request_parts::segments(path)
+            .map(|segment| segment_hash(hasher, segment).unwrap_or_default())
+            .fold(host_hash(hasher, request), mixed);
         let found =
             host.find(request_parts::segments(path).map(|segment| segment_hash(hasher, segment)));
         self.endpoint = found.endpoint;
@@ -192,6 +199,21 @@ impl<'p> Endpoint<'p> {
             profile.write(hasher(&self.profile.key), field, out);
         }
         true
+    }
+
+    /// Host and path where the host is known and the endpoint is not.
+    pub(super) fn new_path(&self) -> Option<u64> {
+        (self.host.is_some() && self.endpoint.is_none()).then_some(self.path_hash)
+    }
+
+    /// The same for an endpoint that is new to the profile because it was deployed since ([`super::NewEndpoints`]): the
+    /// columns that say so are 0.
+    #[must_use]
+    pub fn deployed(mut self) -> Self {
+        if self.endpoint.is_none() {
+            self.shape = [0.0; SHAPE];
+        }
+        self
     }
 
     /// The path as the profile sees it: `/item/*`. At most its first 128 bytes.

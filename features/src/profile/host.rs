@@ -292,7 +292,7 @@ impl HostStats {
 }
 
 /// A path's hash and one more segment: the finaliser of splitmix64 (Steele, Lea, Flood 2014).
-fn mixed(path: u64, segment: u64) -> u64 {
+pub(crate) fn mixed(path: u64, segment: u64) -> u64 {
     let mut hash = path.rotate_left(1) ^ segment;
     hash = hash.wrapping_add(0x9e37_79b9_7f4a_7c15);
     hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

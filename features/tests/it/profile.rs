@@ -4,7 +4,8 @@ use crate::support::Sample;
 use proptest::prelude::*;
 use sha2::Digest as _;
 use weir_features::profile::{
-    PROFILE_FEATURES, PROFILE_WIDTH, Profile, ProfileBuilder, ProfileError, ProfileKey, UsualLevel,
+    NewEndpoints, PROFILE_FEATURES, PROFILE_WIDTH, Profile, ProfileBuilder, ProfileError,
+    ProfileKey, UsualLevel,
 };
 use weir_features::{Extractor, Location, Scratch};
 
@@ -324,4 +325,56 @@ fn the_usual_is_told_in_words() {
     let hidden = usual(&hidden, Location::Path, "");
     assert!(!hidden.is_endpoint_known);
     assert_eq!(hidden.lengths, Some((7, 9)));
+}
+
+#[test]
+fn a_new_endpoint_that_many_clients_use_is_a_deployment() {
+    let profile = shop();
+    let deployments = NewEndpoints::new(100, 5, 3600.0);
+    let visit = |path: &str, client: u64, time: f64| {
+        let sample = Sample::get(path).header("Host", "shop.example");
+        let mut scratch = Scratch::default();
+        sample.with_view(|request| {
+            let fields = Extractor::shared().extract(request, &mut scratch);
+            let endpoint = profile.endpoint(request, &fields);
+            let deployed = deployments.seen(&endpoint, client, time);
+            let judged = if deployed {
+                endpoint.deployed()
+            } else {
+                endpoint
+            };
+            let mut row = [0.0; PROFILE_WIDTH];
+            judged.write(&fields.get(0).unwrap(), &mut row);
+            let column = PROFILE_FEATURES
+                .iter()
+                .position(|name| *name == "never seen endpoint")
+                .unwrap();
+            assert_eq!(deployed, row[column] == 0.0 && path != "/item/1");
+            deployed
+        })
+    };
+    for client in 0..10 {
+        assert!(
+            !visit("/item/1", client, 0.0),
+            "a known endpoint is no news"
+        );
+        assert!(!visit("/hidden", 7, 0.0), "one client, however often");
+        assert_eq!(visit("/sale/1", client, 1.0), client >= 4, "{client}");
+    }
+    // A flood of other paths keeps memory bounded; what is in use survives the turn of a window.
+    for path in 0..1000u32 {
+        let name: String = path
+            .to_string()
+            .bytes()
+            .map(|digit| char::from(digit + 49))
+            .collect();
+        visit(&format!("/{name}"), 8, 2.0);
+        assert!(deployments.len() <= 100);
+        assert!(visit("/sale/2", 3, 2.0));
+    }
+    assert!(visit("/sale/3", 1, 4000.0));
+    assert!(
+        !visit("/sale/3", 1, 40_000.0),
+        "forgotten after two windows"
+    );
 }
