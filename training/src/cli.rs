@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod fit;
 pub mod import;
 pub mod inspect;
+pub mod mutate;
 pub mod sources;
 pub mod split;
 
@@ -62,6 +63,8 @@ enum Command {
     Import(import::Args),
     /// Show what a bundle or a data file holds
     Inspect(inspect::Args),
+    /// Rewrite payloads by named evasion operators, to measure what evasion costs
+    Mutate(mutate::Args),
 }
 
 /// The command line was understood by the parser but asks for something impossible: exit code 2.
@@ -110,6 +113,7 @@ impl Cli {
             Command::Sources(args) => args.run(),
             Command::Import(args) => args.run(),
             Command::Inspect(args) => args.run(),
+            Command::Mutate(args) => args.run(),
         }
     }
 }

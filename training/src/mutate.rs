@@ -256,7 +256,6 @@ const AUGMENTED_SHARE: f64 = 0.15;
 const MOST_AUGMENTED: usize = 8 * 1024;
 
 /// For exposure: a share of payloads as somebody who evades filters writes them, by operators that are not held out.
-#[expect(dead_code, reason = "exposure begins to call it in the next change")]
 pub(crate) fn augmented(payload: Payload, dice: &mut Dice) -> Payload {
     let raw_piece = matches!(
         payload.location,
