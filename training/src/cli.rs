@@ -51,7 +51,7 @@ enum Command {
     /// Train, calibrate and export a bundle
     Fit(Box<fit::Args>),
     /// Measure a bundle on normal and attack data
-    Evaluate(evaluate::Args),
+    Evaluate(Box<evaluate::Args>),
     /// Split data by domain, time, source or payload, always the same way
     Split(split::Args),
     /// Mix unlabelled attacks into normal traffic, to measure what contamination costs

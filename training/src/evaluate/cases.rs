@@ -155,7 +155,7 @@ fn histogram<'s>(
     location: Option<Location>,
     scores: impl Iterator<Item = &'s Scored>,
 ) -> Histogram {
-    let mut counts = vec![0_u64; BINS];
+    let mut counts = [0_u64; BINS];
     for scored in scores {
         let bin = (combined(scored) / BIN_WIDTH) as usize;
         if let Some(count) = counts.get_mut(bin.min(BINS - 1)) {

@@ -98,9 +98,9 @@ fn tile(out: &mut String, name: &str, estimate: &Estimate) {
 
 /// `0.9812-0.9901`; empty without an interval.
 fn range(estimate: &Estimate) -> String {
-    estimate
-        .interval
-        .map_or_else(String::new, |[low, high]| format!("{low:.4}\u{2013}{high:.4}"))
+    estimate.interval.map_or_else(String::new, |[low, high]| {
+        format!("{low:.4}\u{2013}{high:.4}")
+    })
 }
 
 /// A cell with its interval below.

@@ -209,6 +209,9 @@ impl Scorer<'_> {
         self,
         normal: &[Normal],
     ) -> anyhow::Result<Vec<(lookalikes::LookalikeSample, Scored)>> {
+        if self.options.lookalikes.is_empty() {
+            return Ok(Vec::new());
+        }
         let budgets = self.engine.manifest().budgets;
         let templates: Vec<&NormalSample> = normal
             .iter()

@@ -52,7 +52,11 @@ fn attack(host: &str, class: &str, score: f32, identity: u64) -> Attack {
 /// 200 normal requests of two hosts scoring 0.00 to 1.99, each twice; attacks that score 1 and 5.
 fn evaluation() -> Evaluation {
     let normals = (0..200).map(|n: u16| {
-        let host = if n % 2 == 0 { "a.example" } else { "b.example" };
+        let host = if n.is_multiple_of(2) {
+            "a.example"
+        } else {
+            "b.example"
+        };
         normal(host, f32::from(n) / 100.0, u64::from(n) / 2)
     });
     let attacks = (0..20).map(|n: u16| {
