@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::ProfileKey;
 use super::endpoint::Profile;
-use super::hash::{Domain, hash, hasher};
+use super::hash::{Domain, hash, hasher, name_hash};
 use super::host::{HostStats, MAX_DUPLICATES, MAX_NAMES, SeenRequest};
 use super::key_stats::Seen;
 use super::request_parts::{
     self, Duplicates, belongs_to_host, extension, field_hash, host_hash, is_name, is_parameter,
-    name_hash, segment_hash, with_name,
+    segment_hash, with_name,
 };
 use crate::field::Fields;
 use crate::request::RequestView;

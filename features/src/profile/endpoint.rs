@@ -4,12 +4,12 @@
 use super::ProfileKey;
 use super::builder::ProfileBuilder;
 use super::columns::{self as column, PROFILE_WIDTH};
-use super::hash::{Domain, hash, hasher};
+use super::hash::{Domain, hash, hasher, name_hash};
 use super::host::mixed;
 use super::key_profile::{CLIP, KeyProfile};
 use super::request_parts::{
     self, Duplicates, belongs_to_host, extension, field_hash, host_hash, is_name, is_parameter,
-    is_request_path, name_hash, segment_hash, with_name,
+    is_request_path, segment_hash, with_name,
 };
 use super::site::{EndpointProfile, HostProfile, MATURE};
 use crate::field::{Field, Fields};
@@ -163,9 +163,12 @@ impl<'p> Endpoint<'p> {
         write(column::NAMES_NEW, endpoint.name_sets.surprise(names.set));
         write(
             column::NAMES_UNKNOWN,
-            (names.unknown as f32).ln_1p() * endpoint.names.weight,
+            (names.unknown as f32).ln_1p() * endpoint.name_weight,
         );
-        write(column::NAMES_MISSING, (names.missing as f32).ln_1p() * 4.0);
+        write(
+            column::NAMES_MISSING,
+            (names.missing as f32).ln_1p() * endpoint.required_weight,
+        );
         (self.missing, self.unknown) = (names.missing, names.unknown);
         let repeated = names.duplicates.saturating_sub(endpoint.most_duplicates);
         write(column::DUPLICATES, f32::from(repeated).ln_1p() * 4.0);
@@ -243,7 +246,7 @@ impl<'p> Endpoint<'p> {
             at_endpoint: false,
             new_here: 0.0,
             new_on_site: if on_site.is_none() {
-                host.parameters.weight
+                host.parameters.surprise(key)
             } else {
                 0.0
             },
@@ -257,7 +260,7 @@ impl<'p> Endpoint<'p> {
                 known.at_endpoint = true;
             }
             Some(_) => {}
-            None => known.new_here = endpoint.parameters.weight,
+            None => known.new_here = endpoint.parameters.surprise(key),
         }
         known
     }

@@ -32,14 +32,36 @@ pub(crate) fn hash(mut hasher: SipHasher13, domain: Domain, bytes: &[u8]) -> u64
     hasher.finish()
 }
 
-/// The hash of a location and a key there.
+/// The hash of a location and a key there, as [`name_hash`] sees it.
 pub(crate) fn parameter_hash(mut hasher: SipHasher13, location: Location, key: &[u8]) -> u64 {
-    hasher.write(key);
+    write_name(&mut hasher, key);
     hasher.write_u16(u16::from_be_bytes([
         location.index() as u8,
         Domain::Parameter as u8,
     ]));
     hasher.finish()
+}
+
+/// The hash of a parameter's name; numbers and tokens in it all count as the same one: `item[4711]`, `campaign.67396`.
+pub(crate) fn name_hash(mut hasher: SipHasher13, name: &[u8]) -> u64 {
+    write_name(&mut hasher, name);
+    hasher.write_u8(Domain::Name as u8);
+    hasher.finish()
+}
+
+/// Digits in a run of letters and digits that make it an identifier: `utm2` and `sha256` are names, `67396` is none.
+const IDENTIFIER_DIGITS: usize = 4;
+
+fn write_name(hasher: &mut SipHasher13, name: &[u8]) {
+    for run in name.chunk_by(|one, two| one.is_ascii_alphanumeric() == two.is_ascii_alphanumeric())
+    {
+        let digits = run.iter().filter(|byte| byte.is_ascii_digit()).count();
+        hasher.write(if digits >= IDENTIFIER_DIGITS {
+            b"*"
+        } else {
+            run
+        });
+    }
 }
 
 /// The hash of a value without case.

@@ -17,7 +17,7 @@ pub(crate) const MAX_DEPTH: usize = 12;
 /// `*`. Together with [`MAX_CHILDREN`] this bounds the nodes of a host.
 pub(crate) const MAX_PATHS: u64 = 4096;
 /// Parameters of an endpoint, and parameters of a host that belong to no endpoint.
-pub(crate) const MAX_KEYS: usize = 512;
+pub(crate) const MAX_KEYS: usize = 1024;
 /// Distinct names, sets of names, methods, file extensions.
 pub(crate) const MAX_NAMES: usize = 512;
 
@@ -51,10 +51,22 @@ fn observe_keys(keys: &mut Keys, values: &[(u64, Seen, bool)], source: u32) {
     }
 }
 
-pub(crate) fn merge_keys(keys: &mut Keys, other: &Keys) {
+/// Keys above this one may have fallen out.
+pub(crate) fn reach(keys: &Keys) -> Option<u64> {
+    keys.last_key_value()
+        .filter(|_| keys.len() >= MAX_KEYS)
+        .map(|(key, _)| *key)
+}
+
+/// Merges without a bound: the caller's is its own.
+pub(crate) fn add_keys(keys: &mut Keys, other: &Keys) {
     for (key, stats) in other {
         keys.entry(*key).or_default().merge(stats);
     }
+}
+
+fn merge_keys(keys: &mut Keys, other: &Keys) {
+    add_keys(keys, other);
     trim(keys);
 }
 

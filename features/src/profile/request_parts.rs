@@ -124,10 +124,6 @@ pub(crate) fn belongs_to_host(location: Location) -> bool {
     )
 }
 
-pub(crate) fn name_hash(hasher: SipHasher13, name: &[u8]) -> u64 {
-    hash(hasher, Domain::Name, name)
-}
-
 /// The parameter of a field. What was found inside other values is not what the parameter's own values look like, so
 /// both are learned apart.
 pub(crate) fn field_hash(hasher: SipHasher13, field: &Field<'_>) -> u64 {

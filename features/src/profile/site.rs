@@ -1,6 +1,6 @@
 //! What is usual on a host and at its endpoints, ready for look-ups. Not here: learning, values of one parameter.
 
-use super::host::{EndpointStats, HostStats, Keys, Node, merge_keys};
+use super::host::{EndpointStats, HostStats, Keys, Node, add_keys, reach};
 use super::key_profile::{KeyProfile, Known, surprise};
 use super::table::{QUOTA, Sources, Table};
 
@@ -25,23 +25,27 @@ fn is_known(sources: Sources, count: u64) -> bool {
 pub(crate) struct Parameters {
     keys: Box<[u64]>,
     profiles: Box<[KeyProfile]>,
+    /// Nothing is known about keys above this one.
+    reach: Option<u64>,
     /// How surprising a parameter is that is not here.
-    pub(crate) weight: f32,
+    weight: f32,
 }
 
 impl Parameters {
-    fn of(keys: &Keys) -> Self {
+    fn of(keys: &Keys, reach: Option<u64>) -> Self {
         let known = |count: &&u64| {
             keys.get(count)
                 .is_some_and(|stats| is_known(stats.sources, stats.observations))
         };
         let hashes: Box<[u64]> = keys.keys().filter(known).copied().collect();
-        let total: f64 = keys.values().map(|stats| stats.observations as f64).sum();
-        let novel: f64 = keys
-            .values()
-            .filter(|stats| stats.observations <= QUOTA as u64)
-            .map(|stats| stats.observations as f64)
-            .sum();
+        let count = |rare: bool| {
+            keys.values()
+                .filter(|stats| !rare || stats.observations <= QUOTA as u64)
+                .fold((0.0, 0.0), |(values, names), stats| {
+                    (values + stats.observations as f64, names + 1.0)
+                })
+        };
+        let ((values, names), (rare_values, rare_names)) = (count(false), count(true));
         Self {
             profiles: hashes
                 .iter()
@@ -49,7 +53,17 @@ impl Parameters {
                 .map(KeyProfile::of)
                 .collect(),
             keys: hashes,
-            weight: surprise(novel, total),
+            reach,
+            // How often values have a new name, and how open the vocabulary is: new names come in bursts.
+            weight: (surprise(rare_values, values) + surprise(rare_names, names)) / 2.0,
+        }
+    }
+
+    /// How surprising `key` is, which was not found.
+    pub(crate) fn surprise(&self, key: u64) -> f32 {
+        match self.reach {
+            Some(reach) if key > reach => 0.0,
+            _ => self.weight,
         }
     }
 
@@ -69,12 +83,17 @@ pub(crate) struct EndpointProfile {
     pub(crate) most_duplicates: u16,
     /// Parameters that nearly every request had, in ascending order.
     pub(crate) required: Box<[u64]>,
+    /// How surprising it is when one of them is missing.
+    pub(crate) required_weight: f32,
+    /// How surprising a name is that was never seen.
+    pub(crate) name_weight: f32,
     pub(crate) parameters: Parameters,
 }
 
 impl EndpointProfile {
     fn of(stats: &EndpointStats) -> Self {
         let total = stats.requests as f64;
+        let names = familiar(&stats.names, stats.names.total());
         let required = stats
             .keys
             .iter()
@@ -89,7 +108,6 @@ impl EndpointProfile {
         Self {
             requests: stats.requests,
             methods: familiar(&stats.methods, total),
-            names: familiar(&stats.names, stats.names.total()),
             name_sets: familiar(&stats.name_sets, total),
             most_duplicates: stats
                 .duplicates
@@ -100,7 +118,10 @@ impl EndpointProfile {
                 .max()
                 .unwrap_or(0),
             required,
-            parameters: Parameters::of(&stats.keys),
+            required_weight: surprise(0.0, total),
+            name_weight: (names.weight + distinct_names(&stats.names)) / 2.0,
+            names,
+            parameters: Parameters::of(&stats.keys, reach(&stats.keys)),
         }
     }
 }
@@ -125,6 +146,16 @@ fn familiar(table: &Table<u64>, total: f64) -> Known<u64> {
         cut: table.cut,
     };
     Known::of(&kept, 1, total)
+}
+
+/// How surprising a new name is, by how many of the names known are rare.
+fn distinct_names(table: &Table<u64>) -> f32 {
+    let rare = table
+        .entries
+        .iter()
+        .filter(|entry| entry.count as usize <= QUOTA)
+        .count();
+    surprise(rare as f64, table.entries.len() as f64)
 }
 
 /// A path so far.
@@ -164,9 +195,11 @@ impl HostProfile {
         let mut root = stats.root.clone();
         fold_rare(&mut root);
         let mut keys = stats.keys.clone();
+        let mut least = reach(&keys);
         let (mut total, mut novel) = (0.0, 0.0);
         root.each(&mut |endpoint| {
-            merge_keys(&mut keys, &endpoint.keys);
+            add_keys(&mut keys, &endpoint.keys);
+            least = [least, reach(&endpoint.keys)].into_iter().flatten().min();
             let requests = endpoint.requests as f64;
             total += requests;
             novel += if endpoint.requests <= QUOTA as u64 {
@@ -179,7 +212,7 @@ impl HostProfile {
             requests: stats.requests,
             endpoint_weight: surprise(novel, total),
             extensions: familiar(&stats.extensions, stats.requests as f64),
-            parameters: Parameters::of(&keys),
+            parameters: Parameters::of(&keys, least),
             endpoints: Vec::new(),
             steps: Vec::new(),
         };
