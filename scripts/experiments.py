@@ -29,7 +29,7 @@ def row(experiment, measure, estimate, target, at_most=False):
     shown = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
     reached = value <= target if at_most else value >= target
     sign = "<=" if at_most else ">="
-    print(f"{experiment:<16}{measure:<46}{value:>9.4f}   {shown:<20}{sign} {target:<8}{'' if reached else 'missed'}")
+    print(f"{experiment:<16}{measure:<54}{value:>9.4f}   {shown:<20}{sign} {target:<8}{'' if reached else 'missed'}")
 
 
 def rate(comparison, fpr):
@@ -112,6 +112,6 @@ def contamination():
             row("contamination", measure, clean - dirty, most, at_most=True)
 
 
-print(f"{'experiment':<16}{'measure':<46}{'measured':>9}   {'95% interval':<20}target")
+print(f"{'experiment':<16}{'measure':<54}{'measured':>9}   {'95% interval':<20}target")
 for experiment in (csic, left, payloads, sites, mutated, contamination):
     experiment()

@@ -138,9 +138,8 @@ sites() {
 mutated() {
   split_payloads
   fit "$out/payloads/bundle" --normal "$shared/domains/train.jsonl" --exposure "$shared/payloads-train/train.jsonl"
-  "$train" mutate --payloads "$shared/payloads-test/test.jsonl" --operators held-out --seed 7 --out "$out/mutated/payloads.jsonl"
-  # Mutation takes payload records only: the unmutated side leaves the requests out as well.
-  grep '"payload":' "$shared/payloads-test/test.jsonl" >"$out/mutated/plain.jsonl"
+  "$train" mutate --payloads "$shared/payloads-test/test.jsonl" --operators held-out --per-payload 1 --seed 7 \
+    --out "$out/mutated/payloads.jsonl" --originals "$out/mutated/plain.jsonl"
   for kind in plain payloads; do
     evaluate mutated "$kind" --bundle "$out/payloads/bundle" --normal "$shared/domains/test.jsonl" --attack "$out/mutated/$kind.jsonl"
   done

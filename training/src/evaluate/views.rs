@@ -13,7 +13,7 @@ const STRETCHES: usize = 5;
 /// What the parts are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum By {
-    /// Fifths of the normal requests in order of time, else in the order of the files
+    /// Fifths of the normal requests in order of time; without times, of each host in the order of the files
     Time,
     /// Registrable domains
     Domain,
@@ -87,21 +87,27 @@ pub(super) fn view(
     }
 }
 
-/// The stretch of each normal request.
+/// The stretch of each normal request. Without times it is the position among the requests of its own host: a file may
+/// hold one host after another.
 fn stretches(evaluation: &Evaluation) -> Vec<String> {
-    let count = evaluation.normal.len();
-    let time = |index: usize| evaluation.normal.get(index).and_then(|(s, _)| s.time);
-    let mut order: Vec<usize> = (0..count).collect();
-    if (0..count).all(|index| time(index).is_some()) {
-        order.sort_by(|a, b| {
-            let (a, b) = (time(*a).unwrap_or_default(), time(*b).unwrap_or_default());
-            a.total_cmp(&b)
-        });
+    let normal = &evaluation.normal;
+    let timed = normal.iter().all(|(sample, _)| sample.time.is_some());
+    let mut lines: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, (sample, _)) in normal.iter().enumerate() {
+        let line = if timed { "" } else { sample.host.as_str() };
+        lines.entry(line).or_default().push(index);
     }
-    let mut out = vec![String::new(); count];
-    for (rank, index) in order.into_iter().enumerate() {
-        if let Some(name) = out.get_mut(index) {
-            *name = format!("{}/{STRETCHES}", rank * STRETCHES / count.max(1) + 1);
+    let time = |index: usize| {
+        let sample = normal.get(index).map(|(sample, _)| sample);
+        sample.and_then(|sample| sample.time).unwrap_or_default()
+    };
+    let mut out = vec![String::new(); normal.len()];
+    for order in lines.values_mut() {
+        order.sort_by(|a, b| time(*a).total_cmp(&time(*b)));
+        for (rank, index) in order.iter().enumerate() {
+            if let Some(name) = out.get_mut(*index) {
+                *name = format!("{}/{STRETCHES}", rank * STRETCHES / order.len() + 1);
+            }
         }
     }
     out
