@@ -167,12 +167,13 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
             .as_ref()
             .map_or(&[], |outcome| &outcome.lookalikes),
     };
-    let few = distinct_held_out(&corpus, &held_out) < calibrate::LEAST_REQUESTS;
+    let calibrating = calibrating(&corpus, &requests, &held_out, &field, options, progress);
+    let few = distinct_held_out(&corpus, &calibrating) < calibrate::LEAST_REQUESTS;
     let base_calibration = base
         .as_ref()
         .map(|base| &base.bundle.manifest().calibration);
     let kept = field.kept.as_ref().or(base_calibration.filter(|_| few));
-    let calibrated = calibrate(&corpus, &held_out, errors, kept)?;
+    let calibrated = calibrate(&corpus, &calibrating, errors, kept)?;
 
     stop.check()?;
     let quarantine = review(&corpus, field.outcome.as_ref(), options)?;
@@ -319,6 +320,33 @@ fn request_part(
     let detector = RequestDetector::train(&vectors, &order, held_out, options, progress, stop)?;
     let errors = detector.errors(&vectors);
     Ok(Some(RequestPart { detector, errors }))
+}
+
+/// Which held-out requests calibrate. Of many sites every kind of odd request is to be expected, and calibrates; of one
+/// site, so many are a sign of attacks.
+fn calibrating(
+    corpus: &Corpus,
+    requests: &[LabelledRequest],
+    held_out: &[bool],
+    field: &FieldPart,
+    options: &FitOptions,
+    progress: Progress,
+) -> Vec<bool> {
+    let by_time = options.held_out.resolve(requests) == HeldOut::Time;
+    let Some(outcome) = field.outcome.as_ref().filter(|_| by_time) else {
+        return held_out.to_vec();
+    };
+    let kept = contamination::calibrating(corpus, held_out, &outcome.quarantined);
+    let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count();
+    let dropped = count(held_out) - count(&kept);
+    if dropped > 0 {
+        progress.note(&format!(
+            "the capture was attacked, or the application takes code in many places: {dropped} of {} held-out requests \
+             look like attacks and do not calibrate; read the list of what was set aside",
+            count(held_out)
+        ));
+    }
+    kept
 }
 
 fn review(

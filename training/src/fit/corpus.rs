@@ -22,9 +22,6 @@ const SNIPPET: usize = 200;
 /// Bytes from which a lexicon hit counts as a word.
 const WORD: usize = 3;
 
-/// Hits of the attack lexicon from which a value is kept as a suspect.
-pub const SUSPECT_HITS: u16 = 3;
-
 /// What is known about a distinct row besides its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowFacts {
@@ -38,11 +35,11 @@ pub struct RowFacts {
     pub hits: u16,
     /// The value without its letters and digits.
     pub skeleton: String,
-    /// The raw field behind a row with many hits: for the review of quarantined rows only, never for a bundle.
+    /// The raw field behind a row with any lexicon hit: for the review of quarantined rows only, never for a bundle.
     pub suspect: Option<Box<Suspect>>,
 }
 
-/// A field that looks like code.
+/// A field with something in it that could be code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspect {
     /// Parameter name.
@@ -60,6 +57,8 @@ pub struct Corpus {
     pub facts: Vec<RowFacts>,
     /// Rows of each request, ascending and without duplicates, in the order of the input.
     pub requests: Vec<Vec<u32>>,
+    /// Each distinct field once: where it stands (a hash of location and key) and its row; ascending.
+    pub fields: Vec<(u64, u32)>,
     seen: Vec<u32>,
 }
 
@@ -140,7 +139,8 @@ struct Part {
     values: Vec<f32>,
     facts: Vec<RowFacts>,
     row_hashes: Vec<u64>,
-    by_field: HashMap<u64, u32, FixedHasher>,
+    /// Place and row of each distinct field.
+    by_field: HashMap<u64, (u64, u32), FixedHasher>,
     by_row: HashMap<u64, u32, FixedHasher>,
     requests: Vec<Vec<u32>>,
 }
@@ -183,7 +183,7 @@ impl Part {
     /// The number of a field's row. Equal fields are met again and again, so a field is hashed before its row is made.
     fn number(&mut self, extractor: &Extractor, field: &Field<'_>, row: &mut [f32]) -> u32 {
         let field_hash = hash_field(field);
-        if let Some(&number) = self.by_field.get(&field_hash) {
+        if let Some(&(_, number)) = self.by_field.get(&field_hash) {
             return number;
         }
         extractor.row(field, row);
@@ -192,7 +192,8 @@ impl Part {
             Some(&number) => number,
             None => self.push_row(row, row_hash, || facts(extractor, field)),
         };
-        self.by_field.insert(field_hash, number);
+        let place = FixedHasher::default().hash_one((field.location.index(), field.key));
+        self.by_field.insert(field_hash, (place, number));
         number
     }
 
@@ -213,6 +214,11 @@ impl Part {
                 Some(&number) => number,
                 None => self.push_row(row, hash, || facts),
             });
+        }
+        for (field, (place, row)) in part.by_field {
+            if let Some(&row) = numbers.get(row as usize) {
+                self.by_field.entry(field).or_insert((place, row));
+            }
         }
         for rows in part.requests {
             let rows = rows
@@ -236,10 +242,13 @@ impl Part {
                 *seen += 1;
             }
         }
+        let mut fields: Vec<(u64, u32)> = self.by_field.into_values().collect();
+        fields.sort_unstable();
         Corpus {
             rows,
             facts: self.facts,
             requests: self.requests,
+            fields,
             seen,
         }
     }
@@ -256,7 +265,7 @@ fn facts(extractor: &Extractor, field: &Field<'_>) -> RowFacts {
         .filter(|hit| hit.end - hit.start >= WORD)
         .count();
     let hits = u16::try_from(words).unwrap_or(u16::MAX);
-    let suspect = (hits >= SUSPECT_HITS).then(|| {
+    let suspect = (!families.is_empty()).then(|| {
         let value = field.value.get(..SNIPPET).unwrap_or(field.value);
         Box::new(Suspect {
             key: field.key.to_vec(),

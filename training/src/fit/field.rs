@@ -134,7 +134,9 @@ pub fn train(
 ) -> anyhow::Result<FieldOutcome> {
     let held_out = |request: usize| data.held_out.get(request).copied().unwrap_or(false);
     let candidates = data.corpus.rows_of(|request| !held_out(request));
-    let quarantined = contamination::quarantine(data.corpus, &candidates);
+    let exposure = exposure_rows(data, candidates.len(), options, progress)?;
+    let quarantined =
+        contamination::quarantine(data.corpus, exposure.training.view(), options.seed);
     let rows = thin(
         candidates
             .into_iter()
@@ -145,7 +147,6 @@ pub fn train(
         !rows.is_empty(),
         "no rows to train on: give more normal requests"
     );
-    let exposure = exposure_rows(data, rows.len(), options, progress)?;
     let mut normal = data.corpus.select(&rows);
     normal.append(Axis(0), exposure.benign.rows.view())?;
     let start = base.map(|base| FieldStart {
@@ -166,7 +167,11 @@ pub fn train(
         progress,
         stop,
     )?;
-    let held = thin(data.corpus.rows_of(held_out));
+    let held = data.corpus.rows_of(held_out).into_iter();
+    let held = thin(
+        held.filter(|row| quarantined.binary_search(row).is_err())
+            .collect(),
+    );
     let held_rows = data.corpus.select(&held);
     let mut scaled = held_rows.clone();
     trained.scaling.apply(&mut scaled);
