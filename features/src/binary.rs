@@ -27,20 +27,20 @@ pub(crate) fn is_binary(bytes: &[u8]) -> bool {
 /// True when at least 19 of 20 bytes are printable or white space, as ASCII or UTF-8: what hides in base64 must read as
 /// text.
 pub(crate) fn is_mostly_printable(bytes: &[u8]) -> bool {
-    let odd = |text: &str| {
-        text.bytes()
-            .filter(|byte| byte.is_ascii_control() && !is_blank(*byte))
-            .count()
-    };
-    let odd: usize = bytes
-        .utf8_chunks()
-        .map(|chunk| odd(chunk.valid()) + chunk.invalid().len())
-        .sum();
+    let (mut foreign, mut odd) = (0, 0);
+    for &byte in bytes {
+        foreign += usize::from(!byte.is_ascii());
+        odd += usize::from(byte.is_ascii_control() && !is_blank(byte));
+    }
+    if bytes.is_empty() || odd * 20 > bytes.len() {
+        return false;
+    }
+    if (odd + foreign) * 20 <= bytes.len() {
+        return true;
+    }
     // Two random bytes are a valid character one time in thirty, so text must be mostly ASCII or long.
-    let foreign = bytes.iter().filter(|byte| !byte.is_ascii()).count();
-    !bytes.is_empty()
-        && odd * 20 <= bytes.len()
-        && (foreign * 4 <= bytes.len() || bytes.len() >= 24 && odd == 0)
+    (foreign * 4 <= bytes.len() || bytes.len() >= 24 && odd == 0)
+        && std::str::from_utf8(bytes).is_ok()
 }
 
 fn is_blank(byte: u8) -> bool {

@@ -31,12 +31,41 @@ pub(crate) fn base64_bytes(text: &[u8]) -> Option<Vec<u8>> {
     engine.decode(text).ok()
 }
 
-fn in_alphabet(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+/// What a byte of base64 is: a capital or small letter, a digit of hexadecimal, a sign, or nothing of it.
+const CAPITAL: u8 = 1;
+const SMALL: u8 = 2;
+const SIGN: u8 = 4;
+const DIGIT: u8 = 8;
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a table of 256 entries indexed by bytes"
+)]
+const KIND: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'A'..=b'Z' => CAPITAL,
+            b'a'..=b'z' => SMALL,
+            b'0'..=b'9' => DIGIT,
+            b'+' | b'/' | b'-' | b'_' => SIGN,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+};
+
+fn kind(byte: u8) -> u8 {
+    KIND.get(usize::from(byte)).copied().unwrap_or(0)
 }
 
 /// The text that base64 or base64url hides, if that is what the whole of `text` is.
 pub(crate) fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
+    if text.len() < SHORTEST_BASE64 {
+        return None;
+    }
     let end = text
         .iter()
         .rev()
@@ -44,16 +73,21 @@ pub(crate) fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
         .take_while(|byte| **byte == b'=')
         .count();
     let body = text.get(..text.len() - end)?;
-    if text.len() < SHORTEST_BASE64
-        || !body
-            .iter()
-            .all(|&byte| in_alphabet(byte) || byte.is_ascii_whitespace())
-    {
+    if !begins_plausibly(body) {
         return None;
+    }
+    let mut blanks = false;
+    for &byte in body {
+        if kind(byte) == 0 {
+            if !byte.is_ascii_whitespace() {
+                return None;
+            }
+            blanks = true;
+        }
     }
     // Mail breaks lines, and a form makes spaces of plus signs.
     let folded: Vec<u8>;
-    let body = if body.iter().any(u8::is_ascii_whitespace) {
+    let body = if blanks {
         let kept = body
             .iter()
             .filter(|byte| !matches!(byte, b'\r' | b'\n' | b'\t'));
@@ -68,6 +102,41 @@ pub(crate) fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     base64_bytes(body).and_then(readable)
+}
+
+/// Judges the first six bytes, which nearly all words and identifiers fail: text begins with text, UTF-16 with a
+/// constant half, a serialised object with its mark.
+fn begins_plausibly(body: &[u8]) -> bool {
+    let Some(head) = body.get(..8) else {
+        return false;
+    };
+    let mut digits = [0; 8];
+    for (digit, &byte) in digits.iter_mut().zip(head) {
+        *digit = match byte {
+            b' ' | b'-' => b'+',
+            b'_' => b'/',
+            // A line does not break within the first eight digits.
+            other => other,
+        };
+    }
+    let mut bytes = [0; 6];
+    if STANDARD.decode_slice(digits, &mut bytes) != Ok(6) {
+        return false;
+    }
+    let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    let is_foreign = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    bytes.iter().all(is_text)
+        || bytes.first() >= Some(&0xc2) && is_foreign(&bytes)
+        || bytes.starts_with(b"\xac\xed\x00\x05")
+        || bytes.starts_with(b"\x00\x01\x00\x00\x00\xff")
+        || matches!(bytes, [0x80, 2..=5, ..])
+        || [0, 1].into_iter().any(|half| {
+            let halves = bytes.iter().skip(half).step_by(2);
+            halves.filter(|byte| matches!(byte, 0 | 0xff)).count() >= 2
+        })
 }
 
 /// Decoded bytes as text: UTF-8 as it is, UTF-16 (PowerShell's `-EncodedCommand`) translated, and of serialised
@@ -104,7 +173,7 @@ fn strings(bytes: &[u8]) -> Vec<u8> {
 /// The text that hexadecimal digits hide, if that is what the whole of `text` is.
 pub(crate) fn hex_text(text: &[u8]) -> Option<Vec<u8>> {
     let is_number = text.len() <= LONGEST_NUMBER && text.iter().all(u8::is_ascii_digit);
-    let is_hex = text.len() % 2 == 0 && text.iter().all(u8::is_ascii_hexdigit);
+    let is_hex = text.len().is_multiple_of(2) && text.iter().all(u8::is_ascii_hexdigit);
     if text.len() < SHORTEST_HEX || is_number || !is_hex {
         return None;
     }
@@ -131,25 +200,27 @@ pub(crate) fn embedded(value: &[u8], mut found: impl FnMut(&[u8])) {
     let mut runs = 0;
     // A run of sixteen covers every sixteenth byte, so the others need not be looked at.
     while let Some(&byte) = value.get(at) {
-        if !in_alphabet(byte) {
+        if kind(byte) == 0 {
             at += SHORTEST_RUN;
             continue;
         }
+        let mut kinds = 0;
+        let mut in_run = |byte: &&u8| {
+            let kind = kind(**byte);
+            kinds |= kind;
+            kind != 0
+        };
         let before = value.get(done..at).unwrap_or_default();
-        let back = before
-            .iter()
-            .rev()
-            .take_while(|byte| in_alphabet(**byte))
-            .count();
-        let ahead = value
-            .iter()
-            .skip(at)
-            .take_while(|byte| in_alphabet(**byte))
-            .count();
+        let back = before.iter().rev().take_while(&mut in_run).count();
+        let after = value.get(at..).unwrap_or_default();
+        let ahead = after.iter().take_while(&mut in_run).count();
         let run = value.get(at - back..at + ahead).unwrap_or_default();
         done = at + ahead;
         at = done + SHORTEST_RUN;
-        if run.len() < SHORTEST_RUN {
+        // Text in base64 has letters of both cases; in hexadecimal it has digits and letters of one.
+        let plausible =
+            kinds & (CAPITAL | SMALL) == CAPITAL | SMALL || kinds & DIGIT != 0 && kinds & SIGN == 0;
+        if !plausible || run.len() < SHORTEST_RUN {
             continue;
         }
         if let Some(text) = run_text(run, run.len() == value.len()) {
@@ -160,6 +231,15 @@ pub(crate) fn embedded(value: &[u8], mut found: impl FnMut(&[u8])) {
             }
         }
     }
+}
+
+/// UTF-8 without control characters.
+fn is_clean(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| {
+        !text
+            .bytes()
+            .any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
+    })
 }
 
 /// The text of a run. The whole of a value has been tried before, its pieces have not.
@@ -176,15 +256,12 @@ fn run_text(run: &[u8], is_all: bool) -> Option<Vec<u8>> {
     [Some(run).filter(|_| !is_all), longest]
         .into_iter()
         .flatten()
-        .filter(|run| run.len() >= SHORTEST_RUN)
+        .filter(|run| run.len() >= SHORTEST_RUN && begins_plausibly(run))
         .find_map(|run| {
-            let head = base64_bytes(run.get(..8)?)?;
-            let begins = head
-                .iter()
-                .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
-                || head.starts_with(b"\xac\xed\x00\x05")
-                || charset::sniffed(&head).is_some();
             let run = run.get(..run.len() - usize::from(run.len() % 4 == 1))?;
-            base64_bytes(run).filter(|_| begins).and_then(readable)
+            // Runs are found by chance, unlike values, so all of the text must be one.
+            base64_bytes(run)
+                .and_then(readable)
+                .filter(|text| is_clean(text))
         })
 }

@@ -151,13 +151,14 @@ fn looks_multipart(text: &[u8]) -> bool {
     contains_ignoring_case(head, b"content-disposition")
 }
 
-/// A plain name and an equals sign.
+/// A plain name and an equals sign, which does not end the text: base64 ends so.
 fn begins_like_a_form(text: &[u8]) -> bool {
     let name = text.iter().take_while(|byte| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'[' | b']' | b'%')
     });
     let length = name.count();
-    length > 0 && text.get(length) == Some(&b'=')
+    let rest = text.get(length..).unwrap_or_default();
+    length > 0 && rest.first() == Some(&b'=') && !matches!(rest, b"=" | b"==")
 }
 
 fn contains_ignoring_case(haystack: &[u8], needle: &[u8]) -> bool {

@@ -150,40 +150,12 @@ pub(crate) fn decode_in<'b>(
     }
 }
 
-/// Bytes that an encoding may begin with; `x` only as part of `0x`.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "a table of 256 entries indexed by bytes"
-)]
-const SUSPECT: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0x80;
-    while byte < 256 {
-        table[byte] = 1;
-        byte += 1;
-    }
-    table[b'%' as usize] = 1;
-    table[b'&' as usize] = 1;
-    table[b'\\' as usize] = 1;
-    table[b'x' as usize] = 2;
-    table[b'X' as usize] = 2;
-    table
-};
-
 /// The early exit for ordinary values: no step acts on a value without one of these bytes.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "a table of 256 entries indexed by bytes"
-)]
 fn may_be_encoded(input: &[u8]) -> bool {
-    let found = input
-        .iter()
-        .fold(0, |found, &byte| found | SUSPECT[usize::from(byte)]);
-    found & 1 != 0
-        || found & 2 != 0
-            && input
-                .windows(2)
-                .any(|pair| matches!(pair, [b'0', b'x' | b'X']))
+    memchr::memchr3(b'%', b'&', b'\\', input).is_some()
+        || !input.is_ascii()
+        || memchr::memchr2_iter(b'x', b'X', input)
+            .any(|at| at > 0 && input.get(at - 1) == Some(&b'0'))
 }
 
 fn hex(byte: Option<&u8>) -> Option<u8> {

@@ -1,5 +1,6 @@
 //! Pairs of queries and forms, and what a repeated name adds up to. Not here: what a value holds, see `nested`.
 
+use crate::blob::base64_text;
 use crate::decode::{Plus, decode_form};
 use crate::field::{Marks, Scratch};
 use crate::location::Location;
@@ -19,7 +20,7 @@ pub(crate) fn pairs(
     let (key_location, value_location) = locations;
     let mut names = NameFilter::default();
     for pair in text.split(|&byte| byte == b'&') {
-        let Some(at) = memchr::memchr(b'=', pair) else {
+        let Some(at) = memchr::memchr(b'=', pair).filter(|at| !is_padded(pair, *at)) else {
             // A query without names may be the value itself: `/?eyJ...`.
             leaf(
                 scratch,
@@ -53,6 +54,12 @@ pub(crate) fn pairs(
     if names.repeated {
         pollution(scratch, value_location, prefix, text, origin, depth);
     }
+}
+
+/// Base64 in the place of a pair, whose equals sign at `at` is padding.
+fn is_padded(pair: &[u8], at: usize) -> bool {
+    let rest = pair.get(at..).unwrap_or_default();
+    matches!(rest, b"=" | b"==") && pair.len().is_multiple_of(4) && base64_text(pair).is_some()
 }
 
 /// Servers that take `;` for `&` see `b` of `a=1;b=2` as a name (HTML 4.01, B.2.2).
@@ -179,7 +186,7 @@ pub(crate) fn is_form(text: &[u8]) -> bool {
         return false;
     }
     text.split(|&byte| byte == b'&').all(|pair| {
-        let Some(at) = memchr::memchr(b'=', pair) else {
+        let Some(at) = memchr::memchr(b'=', pair).filter(|at| !is_padded(pair, *at)) else {
             return false;
         };
         at > 0

@@ -35,6 +35,8 @@ mod class {
     pub(super) const HASH: u16 = 2048;
     pub(super) const DOT: u16 = 4096;
     pub(super) const COLON: u16 = 8192;
+    /// Anything but letters, digits, underscores and hyphens.
+    pub(super) const MARK: u16 = 16384;
 
     #[expect(
         clippy::indexing_slicing,
@@ -62,6 +64,12 @@ mod class {
                 b':' => COLON,
                 _ => 0,
             };
+            if !((byte as u8).is_ascii_alphanumeric()
+                || byte == b'_' as usize
+                || byte == b'-' as usize)
+            {
+                table[byte] |= MARK;
+            }
             byte += 1;
         }
         table
@@ -105,11 +113,14 @@ pub(crate) fn add(
     if depth >= MAX_NESTING {
         return;
     }
+    let classes = Classes::of(value);
+    if !classes.has(class::MARK) {
+        return;
+    }
     let origin = origin.marked(Marks::NESTED).deeper(1, 0);
     blob::embedded(value, |text| {
         leaf(scratch, place, text, Plus::Literal, origin, depth + 1);
     });
-    let classes = Classes::of(value);
     if classes.has(class::CONTROL)
         && let Some(charset) = charset::sniffed(value)
     {

@@ -110,7 +110,9 @@ pub(super) fn remove(value: &[u8], out: &mut Vec<u8>, leave: Leave) -> bool {
         at += length;
         copied = at;
     }
-    out.extend_from_slice(value.get(copied..).unwrap_or_default());
+    if copied > 0 {
+        out.extend_from_slice(value.get(copied..).unwrap_or_default());
+    }
     copied > 0
 }
 

@@ -20,8 +20,32 @@ const LONGEST: usize = 13;
 /// Hexadecimal literals of fewer digits are numbers.
 const SHORTEST_HEX: usize = 6;
 
+/// A cheap look at what stands beside the marks that spelled texts have, which most values with these marks fail.
+fn may_be_spelled(value: &[u8]) -> bool {
+    let at = |index: Option<usize>| index.and_then(|index| value.get(index));
+    let call = |open: usize| {
+        matches!(
+            at(open.checked_sub(1)),
+            Some(b'r' | b'R' | b'e' | b'E' | b't' | b'T' | b'w' | b'W')
+        )
+    };
+    let number = |x: usize| at(x.checked_sub(1)) == Some(&b'0') || at(Some(x + 1)) == Some(&b'\'');
+    let joins = |quote: usize| {
+        matches!(
+            at(Some(quote + 1)),
+            Some(b'|' | b'+' | b'.' | b'&' | b' ' | b'\t' | b'\n' | b'\r')
+        )
+    };
+    memchr::memchr_iter(b'(', value).any(call)
+        || memchr::memchr2_iter(b'x', b'X', value).any(number)
+        || memchr::memchr2_iter(b'\'', b'"', value).any(joins)
+}
+
 /// Replaces what is spelled out and joins the pieces; false when there is nothing of it.
 pub(super) fn join(value: &[u8], out: &mut Vec<u8>) -> bool {
+    if !may_be_spelled(value) {
+        return false;
+    }
     let mut copied = 0;
     let mut at = 0;
     while let Some(&byte) = value.get(at) {
@@ -50,7 +74,9 @@ pub(super) fn join(value: &[u8], out: &mut Vec<u8>) -> bool {
         }
         copied = at;
     }
-    out.extend_from_slice(value.get(copied..).unwrap_or_default());
+    if copied > 0 {
+        out.extend_from_slice(value.get(copied..).unwrap_or_default());
+    }
     copied > 0
 }
 

@@ -61,6 +61,19 @@ fn has_script_address(value: &[u8]) -> bool {
 /// Undoes what a shell drops inside words (`c'a't`, `wh""oami`, `c\at`, `who$@ami`, `w^h^oami`) and its blanks
 /// (`${IFS}`). False when there is nothing of it.
 pub(super) fn shell(value: &[u8], out: &mut Vec<u8>) -> bool {
+    let in_word = |at: usize| {
+        at.checked_sub(1)
+            .and_then(|before| value.get(before))
+            .is_some_and(u8::is_ascii_alphanumeric)
+    };
+    let reason = memchr::memchr(b'$', value).is_some()
+        || memchr::memchr3_iter(b'\'', b'"', b'\\', value).any(in_word)
+        || memchr::memchr_iter(b'^', value).any(in_word)
+        || memchr::memmem::find(value, b"/'").is_some()
+        || memchr::memmem::find(value, b"/\"").is_some();
+    if !reason {
+        return false;
+    }
     let habits = Habits::of(value);
     let mut copied = 0;
     let mut at = 0;
@@ -74,7 +87,9 @@ pub(super) fn shell(value: &[u8], out: &mut Vec<u8>) -> bool {
         at += length;
         copied = at;
     }
-    out.extend_from_slice(value.get(copied..).unwrap_or_default());
+    if copied > 0 {
+        out.extend_from_slice(value.get(copied..).unwrap_or_default());
+    }
     copied > 0
 }
 

@@ -300,6 +300,7 @@ fn repeated_names_add_up() {
     assert!(semicolon.finds(Location::QueryValue, "b", "' or 1=1"));
     // Different members of one thing are no repetition.
     assert_eq!(Sample::get("/?u%5Ba%5D=1&u%5Bb%5D=2").fields().len(), 5);
+    assert!(Sample::get("/?eyJhIjogIicgb3IgMT0xIn0=").finds(Location::QueryKey, "a", "' or 1=1"));
     assert!(Sample::get("/?eyJhIjoiJyBvciAxPTEifQ").finds(Location::QueryKey, "a", "' or 1=1"));
 }
 
