@@ -7,12 +7,13 @@ mod fingerprint;
 
 use crate::lexicon::Family;
 use crate::location::Location;
+use crate::profile::{PROFILE_FEATURES, PROFILE_WIDTH};
 use crate::tokens;
 
 pub use fingerprint::fingerprint;
 
 /// Raised when columns are added, removed or reordered.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The punctuation marks that are counted one by one.
 pub(crate) const PUNCTUATION: [u8; 35] = *b"'\"<>();=-/*|&`$\\{}%#!?@:,.[]^~+_ \n\r";
@@ -66,7 +67,9 @@ pub(crate) const PUNCTUATION_AT: usize = STATISTICS_AT + STATISTICS.len();
 pub(crate) const LEXICON_AT: usize = PUNCTUATION_AT + PUNCTUATION.len();
 pub(crate) const STRUCTURE_AT: usize = LEXICON_AT + Family::COUNT * FAMILY_FEATURES;
 pub(crate) const TOKENS_AT: usize = STRUCTURE_AT + STRUCTURE.len();
-pub(crate) const TRIGRAMS_AT: usize = TOKENS_AT + tokens::WIDTH;
+/// The first column of what a site's profile says, [`PROFILE_WIDTH`] of them; all zeros where none has a say.
+pub const PROFILE_AT: usize = TOKENS_AT + tokens::WIDTH;
+pub(crate) const TRIGRAMS_AT: usize = PROFILE_AT + PROFILE_WIDTH;
 
 /// Columns of a field row.
 pub const FIELD_WIDTH: usize = TRIGRAMS_AT + TRIGRAMS;
@@ -89,6 +92,8 @@ pub enum Group {
     Structure,
     /// What a tokenizer recognised, named by [`feature_name`]; its language is [`token_family`].
     Tokens,
+    /// How far the value departs from what is usual at its place, named by [`feature_name`].
+    Profile,
     /// A hashed sequence of three symbols: the order of letters, digits and punctuation.
     Skeleton,
 }
@@ -116,8 +121,11 @@ pub fn feature_group(index: usize) -> Option<Group> {
     if index < TOKENS_AT {
         return Some(Group::Structure);
     }
-    if index < TRIGRAMS_AT {
+    if index < PROFILE_AT {
         return Some(Group::Tokens);
+    }
+    if index < TRIGRAMS_AT {
+        return Some(Group::Profile);
     }
     (index < FIELD_WIDTH).then_some(Group::Skeleton)
 }
@@ -165,6 +173,11 @@ fn name(index: usize) -> String {
             .get(index - TOKENS_AT)
             .map(|(_, name)| (*name).to_owned())
             .unwrap_or_default(),
+        Some(Group::Profile) => PROFILE_FEATURES
+            .get(index - PROFILE_AT)
+            .copied()
+            .unwrap_or_default()
+            .to_owned(),
         Some(Group::Skeleton) => format!("skeleton {}", index - TRIGRAMS_AT),
         None => String::new(),
     }

@@ -33,6 +33,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const FIELD_MODEL: &str = "field.onnx";
 /// Name of the request detector's model.
 pub const REQUEST_MODEL: &str = "request.onnx";
+/// Name of the profile of the sites that the bundle knows; optional.
+pub const PROFILE: &str = "profile.bin";
 /// A manifest holds a calibration and some statistics: hundreds of kilobytes at most.
 pub const MAX_MANIFEST_BYTES: u64 = 8 * 1024 * 1024;
 /// No file of a bundle is larger.

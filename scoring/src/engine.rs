@@ -12,7 +12,9 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2, Axis, Slice};
-use weir_features::{Extractor, Fields, REQUEST_WIDTH, RequestVector, RequestView};
+use weir_features::profile::{Endpoint, PROFILE_WIDTH, Profile};
+use weir_features::schema::PROFILE_AT;
+use weir_features::{Extractor, Field, Fields, REQUEST_WIDTH, RequestVector, RequestView};
 
 use crate::budget::Scores;
 use crate::bundle::{Bundle, Manifest};
@@ -61,6 +63,8 @@ pub struct Engine {
     extractor: &'static Extractor,
     slots: Vec<Mutex<Slot>>,
     provider: ProviderStatus,
+    /// What is known of the sites that the bundle was trained for.
+    profile: Option<Profile>,
     /// What is ordinary, for explanations.
     baseline: Baseline,
 }
@@ -129,6 +133,7 @@ impl Engine {
             extractor: Extractor::shared(),
             slots,
             provider,
+            profile: load::profile(bundle)?,
             baseline: field.baseline(),
         })
     }
@@ -179,13 +184,18 @@ impl Engine {
             fields: indices,
         } = scratch;
         let fields = self.extractor.extract(request, features);
+        let endpoint = self.endpoint(request, &fields);
         timings.extract += started.elapsed();
         let buffers = Buffers {
             rows,
             errors,
             indices,
         };
-        let (top, count) = self.score_fields(&mut slot, &fields, filter, buffers, &mut timings)?;
+        let known = Known {
+            fields: &fields,
+            endpoint: endpoint.as_ref(),
+        };
+        let (top, count) = self.score_fields(&mut slot, known, filter, buffers, &mut timings)?;
         let request_error = self.request_error(&mut slot, vector, &mut timings)?;
         let scores = self.scores(&top, request_error);
         let top = top.first().and_then(|best| {
@@ -226,6 +236,11 @@ impl Engine {
             fields: indices,
         } = scratch;
         let fields = self.extractor.extract(request, features);
+        let endpoint = self.endpoint(request, &fields);
+        let known = Known {
+            fields: &fields,
+            endpoint: endpoint.as_ref(),
+        };
         let mut buffers = Buffers {
             rows,
             errors,
@@ -233,13 +248,13 @@ impl Engine {
         };
         let (top, _) = self.score_fields(
             &mut slot,
-            &fields,
+            known,
             filter,
             buffers.reborrow(),
             &mut Timings::default(),
         )?;
         Ok(Reason {
-            fields: self.explain_fields(&mut slot, &fields, &top, buffers, secrets)?,
+            fields: self.explain_fields(&mut slot, known, &top, buffers, secrets)?,
             request: self.explain_request(&mut slot, vector)?,
         })
     }
@@ -271,7 +286,7 @@ impl Engine {
     fn score_fields(
         &self,
         slot: &mut Slot,
-        fields: &Fields<'_>,
+        known: Known<'_>,
         filter: &dyn FieldFilter,
         buffers: Buffers<'_>,
         timings: &mut Timings,
@@ -283,6 +298,7 @@ impl Engine {
         } = buffers;
         let mut top = Top::default();
         let mut count = 0;
+        let fields = known.fields;
         let mut pending = fields
             .iter()
             .enumerate()
@@ -292,8 +308,8 @@ impl Engine {
             indices.clear();
             for (mut row, (index, field)) in rows.rows_mut().into_iter().zip(pending.by_ref()) {
                 if let Some(row) = row.as_slice_mut() {
-                    self.extractor.row(&field, row);
-                    indices.push(index);
+                    let profiled = self.write_row(&field, known.endpoint, row);
+                    indices.push((index, profiled));
                 }
             }
             timings.extract += started.elapsed();
@@ -306,15 +322,10 @@ impl Engine {
             slot.field
                 .errors(chunk, errors)
                 .map_err(ScoreError::field)?;
-            for (&index, &error) in indices.iter().zip(errors.iter()) {
+            let locations = &self.manifest.calibration.locations;
+            for (&(index, profiled), &error) in indices.iter().zip(errors.iter()) {
                 if let Some(field) = fields.get(index) {
-                    top.offer(
-                        index,
-                        self.manifest
-                            .calibration
-                            .locations
-                            .scaled(field.location, false, error),
-                    );
+                    top.offer(index, locations.scaled(field.location, profiled, error));
                 }
             }
             count += indices.len();
@@ -322,6 +333,29 @@ impl Engine {
             if indices.len() < CHUNK_ROWS {
                 return Ok((top, count));
             }
+        }
+    }
+
+    /// What the bundle knows of the place that a request goes to.
+    fn endpoint(&self, request: &RequestView<'_>, fields: &Fields<'_>) -> Option<Endpoint<'_>> {
+        let endpoint = self.profile.as_ref()?.endpoint(request, fields);
+        endpoint.is_known().then_some(endpoint)
+    }
+
+    /// Writes the row of a field; true when the site's profile has a say in it.
+    fn write_row(
+        &self,
+        field: &Field<'_>,
+        endpoint: Option<&Endpoint<'_>>,
+        row: &mut [f32],
+    ) -> bool {
+        self.extractor.row(field, row);
+        match (
+            endpoint,
+            row.get_mut(PROFILE_AT..PROFILE_AT + PROFILE_WIDTH),
+        ) {
+            (Some(endpoint), Some(columns)) => endpoint.write(field, columns),
+            _ => false,
         }
     }
 
@@ -371,10 +405,18 @@ impl Engine {
     }
 }
 
+/// A request as far as it is known: its fields, and the place that it goes to.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    fields: &'a Fields<'a>,
+    endpoint: Option<&'a Endpoint<'a>>,
+}
+
 struct Buffers<'s> {
     rows: &'s mut Array2<f32>,
     errors: &'s mut Vec<f32>,
-    indices: &'s mut Vec<usize>,
+    /// For each row the number of its field, and whether a profile had a say.
+    indices: &'s mut Vec<(usize, bool)>,
 }
 
 impl Buffers<'_> {

@@ -17,7 +17,7 @@ use weir_features::Location;
 
 pub use pool::{GRAMMAR, Pool};
 pub(crate) use rows::natural;
-pub use rows::{ExposureError, ExposureRows};
+pub use rows::{ExposureError, ExposureRows, Template};
 
 /// One attack payload, before any encoding.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

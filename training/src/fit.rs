@@ -9,6 +9,7 @@ pub mod field;
 mod held_out;
 mod publish;
 pub mod request;
+pub mod timeline;
 mod usual;
 pub mod vectors;
 
@@ -17,7 +18,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
-use weir_scoring::bundle::Bundle;
+use weir_features::profile::ProfileBuilder;
+use weir_scoring::bundle::{Bundle, PROFILE};
 use weir_scoring::calibration::Calibration;
 use weir_scoring::ort::Runtime;
 use weir_scoring::reason::SecretKeys;
@@ -32,6 +34,7 @@ use calibrate::{Errors, calibrate, distinct_held_out};
 use corpus::Corpus;
 use field::{FieldData, FieldDetector, FieldOutcome};
 use request::RequestDetector;
+use timeline::Timeline;
 
 /// Which detectors are trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -118,6 +121,8 @@ pub struct FitReport {
 struct Base {
     bundle: Bundle,
     detector: FieldDetector,
+    /// What it knows of sites; new traffic is added to it.
+    profile: Option<ProfileBuilder>,
 }
 
 /// What is known of the field detector after its step.
@@ -147,7 +152,15 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
     let exposure = read_attacks(options, base.is_some())?;
     let held_out = options.held_out.choose(&requests);
     let references: Vec<&OwnedRequest> = requests.iter().map(|request| &request.request).collect();
-    let corpus = Corpus::extract(&references, options.threads, progress, stop)?;
+    let known = base.as_ref().and_then(|base| base.profile.as_ref());
+    let timeline = Timeline::learn(&requests, known, options.seed, progress, stop)?;
+    let corpus = Corpus::extract(
+        &references,
+        Some(&timeline),
+        options.threads,
+        progress,
+        stop,
+    )?;
     drop(references);
 
     let data = FieldData {
@@ -155,12 +168,17 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
         corpus: &corpus,
         held_out: &held_out,
         exposure: exposure.as_ref(),
+        timeline: &timeline,
     };
     let field = field_part(&data, base.as_ref(), options, progress, stop)?;
+    let other_sites = options.held_out.resolve(&requests) == HeldOut::Site;
     let row_errors = field.detector.errors(corpus.rows.clone());
+    let without_profile = field.detector.errors_without_profile(corpus.rows.clone());
     let request = request_part(&requests, &held_out, options, progress, stop)?;
     let errors = Errors {
         rows: &row_errors,
+        without_profile: &without_profile,
+        other_sites,
         requests: request.as_ref().map(|part| part.errors.as_slice()),
         lookalikes: field
             .outcome
@@ -185,6 +203,7 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
         request: request.as_ref(),
         calibrated: &calibrated,
         base: base.as_ref().map(|base| base.bundle.manifest()),
+        profile: (!other_sites).then(|| timeline.learned()),
         options,
     };
     let (id, detectors) = publish::publish(&contents, runtime, stop)?;
@@ -212,7 +231,16 @@ fn open_base(directory: &Path) -> anyhow::Result<Base> {
     let bundle = Bundle::open(directory)
         .with_context(|| format!("cannot use the base {}", directory.display()))?;
     let detector = FieldDetector::from_model(field_model(&bundle)?)?;
-    Ok(Base { bundle, detector })
+    let profile = bundle
+        .file(PROFILE)
+        .map(ProfileBuilder::from_bytes)
+        .transpose()
+        .with_context(|| format!("cannot use the profile of the base {}", directory.display()))?;
+    Ok(Base {
+        bundle,
+        detector,
+        profile,
+    })
 }
 
 fn read_normal(

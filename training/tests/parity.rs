@@ -95,7 +95,7 @@ fn requests() -> Vec<OwnedRequest> {
 fn field_errors_and_residuals_agree_with_onnx_runtime() {
     let requests = requests();
     let references: Vec<&OwnedRequest> = requests.iter().collect();
-    let corpus = Corpus::extract(&references, 2, Progress::Silent, &Stop::default()).unwrap();
+    let corpus = Corpus::extract(&references, None, 2, Progress::Silent, &Stop::default()).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let random =
         Array2::from_shape_simple_fn((300, FIELD_WIDTH), || rng.random::<f32>() * 6.0 - 1.0);
@@ -109,6 +109,7 @@ fn field_errors_and_residuals_agree_with_onnx_runtime() {
             normal: corpus.rows.view(),
             copies: &[],
             exposure: random.view(),
+            profile: 0..0,
         },
         None,
         &options,

@@ -94,7 +94,7 @@ pub struct EngineScratch {
     pub(super) features: Scratch,
     pub(super) rows: Array2<f32>,
     pub(super) errors: Vec<f32>,
-    pub(super) fields: Vec<usize>,
+    pub(super) fields: Vec<(usize, bool)>,
 }
 
 impl Default for EngineScratch {

@@ -1,10 +1,11 @@
 //! The measurements that a reason needs. Not here: its words, and the arithmetic of influence.
 
 use ndarray::Array2;
-use weir_features::{FIELD_WIDTH, Field, Fields, Marks, RequestVector};
+use weir_features::profile::Endpoint;
+use weir_features::{FIELD_WIDTH, Field, Marks, RequestVector};
 
 use super::top::Top;
-use super::{Buffers, Engine, ScoreError, Slot, first_rows, single_row};
+use super::{Buffers, Engine, Known, ScoreError, Slot, first_rows, single_row};
 use crate::budget::Score;
 use crate::reason::attribution::Ablation;
 use crate::reason::{self, Context, Explanation, FieldReason, NOTABLE, SecretKeys};
@@ -15,7 +16,7 @@ impl Engine {
     pub(super) fn explain_fields(
         &self,
         slot: &mut Slot,
-        fields: &Fields<'_>,
+        known: Known<'_>,
         top: &Top,
         buffers: Buffers<'_>,
         secrets: &SecretKeys,
@@ -30,7 +31,7 @@ impl Engine {
         let tail = &self.manifest.calibration.field;
         let found: Vec<(Field<'_>, Score)> = top
             .iter()
-            .filter_map(|best| Some((fields.get(best.field)?, tail.score(best.value))))
+            .filter_map(|best| Some((known.fields.get(best.field)?, tail.score(best.value))))
             .enumerate()
             .filter(|(rank, (_, score))| *rank == 0 || score.value() >= NOTABLE)
             .map(|(_, found)| found)
@@ -41,7 +42,10 @@ impl Engine {
         {
             return Ok(vec![reason::ordinary(field, *score, &context)]);
         }
-        let originals: Vec<Vec<f32>> = found.iter().map(|(field, _)| self.row(field)).collect();
+        let originals: Vec<Vec<f32>> = found
+            .iter()
+            .map(|(field, _)| self.row(field, known.endpoint).0)
+            .collect();
         let ablations: Vec<Ablation<'_>> = originals
             .iter()
             .map(|row| Ablation::of(row, &self.baseline))
@@ -58,7 +62,7 @@ impl Engine {
             let influences = ablation.influences(own);
             explanations.push(Explanation::new(found, row, &influences, &context));
         }
-        self.tell(slot, rows, errors, explanations, &context)
+        self.tell(slot, rows, errors, explanations, known.endpoint, &context)
     }
 
     fn tell(
@@ -67,21 +71,25 @@ impl Engine {
         rows: &mut Array2<f32>,
         errors: &mut Vec<f32>,
         explanations: Vec<Explanation<'_>>,
+        endpoint: Option<&Endpoint<'_>>,
         context: &Context<'_>,
     ) -> Result<Vec<FieldReason>, ScoreError> {
         let without: Vec<Option<Vec<u8>>> =
             explanations.iter().map(Explanation::without_mark).collect();
-        let cut = explanations
+        let (cut, profiled): (Vec<Vec<f32>>, Vec<bool>) = explanations
             .iter()
             .zip(&without)
             .filter_map(|(explanation, value)| {
-                Some(self.row(&Field {
-                    value: value.as_deref()?,
+                let value = value.as_deref()?;
+                let field = Field {
+                    value,
                     ..explanation.field()
-                }))
-            });
-        run(slot, rows, errors, cut)?;
-        let mut errors = errors.iter();
+                };
+                Some(self.row(&field, endpoint))
+            })
+            .unzip();
+        run(slot, rows, errors, cut.into_iter())?;
+        let mut errors = errors.iter().zip(profiled);
         let calibration = &self.manifest.calibration;
         let reasons = explanations
             .into_iter()
@@ -89,18 +97,19 @@ impl Engine {
             .map(|(explanation, without)| {
                 let error = without.as_ref().and_then(|_| errors.next());
                 let location = explanation.field().location;
-                let scaled =
-                    error.map(|error| calibration.locations.scaled(location, false, *error));
+                let scaled = error.map(|(error, profiled)| {
+                    calibration.locations.scaled(location, profiled, *error)
+                });
                 let without = scaled.map(|value| calibration.field.score(value));
                 explanation.reason(without, context)
             });
         Ok(reasons.collect())
     }
 
-    fn row(&self, field: &Field<'_>) -> Vec<f32> {
+    fn row(&self, field: &Field<'_>, endpoint: Option<&Endpoint<'_>>) -> (Vec<f32>, bool) {
         let mut row = vec![0.0; FIELD_WIDTH];
-        self.extractor.row(field, &mut row);
-        row
+        let profiled = self.write_row(field, endpoint, &mut row);
+        (row, profiled)
     }
 
     pub(super) fn explain_request(

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use ndarray::Array2;
 
-use crate::bundle::{Bundle, GoldenRows};
+use weir_features::profile::{Profile, ProfileBuilder, ProfileError};
+
+use crate::bundle::{Bundle, GoldenRows, PROFILE};
 use crate::gate::{self, GateError, InspectedModel, ModelShape};
 use crate::ort::{ExecutionProvider, ProviderStatus, Runtime, Session, SessionError};
 use crate::reason::attribution::Baseline;
@@ -47,6 +49,14 @@ pub enum LoadError {
         /// Why.
         source: SessionError,
     },
+    /// A profile that cannot be read.
+    #[error("{PROFILE} of bundle {id} is refused: {source}. Train or publish the bundle again")]
+    Profile {
+        /// The bundle.
+        id: String,
+        /// Why.
+        source: ProfileError,
+    },
     /// A model that computes something else than when it was made.
     #[error(
         "{file} of bundle {id} gives error {found} for golden row {row}, expected {expected}: model and manifest do not \
@@ -64,6 +74,20 @@ pub enum LoadError {
         /// The error stored.
         expected: f32,
     },
+}
+
+/// The profile of a bundle that has one.
+pub(super) fn profile(bundle: &Bundle) -> Result<Option<Profile>, LoadError> {
+    let Some(bytes) = bundle.file(PROFILE) else {
+        return Ok(None);
+    };
+    match ProfileBuilder::from_bytes(bytes) {
+        Ok(profile) => Ok(Some(profile.freeze())),
+        Err(source) => Err(LoadError::Profile {
+            id: bundle.manifest().id.clone(),
+            source,
+        }),
+    }
 }
 
 /// A model file on its way into sessions.

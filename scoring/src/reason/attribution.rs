@@ -91,6 +91,8 @@ pub(crate) enum Kind {
     MakeUp,
     /// Where the value was found: in a long one, beyond a limit, inside another.
     Origin,
+    /// How the value departs from what is usual at its place.
+    Profile,
     /// The order of letters, digits and punctuation.
     Skeleton,
 }
@@ -105,6 +107,7 @@ impl Kind {
             Group::Punctuation(mark) => Self::Punctuation(mark),
             Group::Structure => Self::Structure(breakout(feature_name(column))),
             Group::Tokens => token_family(column).map_or(Self::MakeUp, Self::Tokens),
+            Group::Profile => Self::Profile,
             Group::Skeleton => Self::Skeleton,
             Group::Statistic => match feature_name(column) {
                 "length" => Self::Length,

@@ -97,6 +97,7 @@ impl Subject<'_> {
             Kind::Length => (self.length()?, Vec::new()),
             Kind::MakeUp => self.make_up()?,
             Kind::Origin => (self.origin()?, Vec::new()),
+            Kind::Profile => named("departs from what is usual at this place"),
             Kind::Skeleton => named("letters, digits and punctuation in an unusual order"),
             Kind::Punctuation(_) => return None,
         };

@@ -24,7 +24,12 @@ pub(super) fn pieces(kind: Kind, value: &[u8], evidence: &[Evidence]) -> Vec<Ran
             (byte == mark as u32 as u8 || (mark == '\n' && byte == b'\r')).then_some(at..at + 1)
         }),
         Kind::Structure(breakout) => structure(breakout, value),
-        Kind::Encoding | Kind::Length | Kind::MakeUp | Kind::Origin | Kind::Skeleton => Vec::new(),
+        Kind::Encoding
+        | Kind::Length
+        | Kind::MakeUp
+        | Kind::Origin
+        | Kind::Profile
+        | Kind::Skeleton => Vec::new(),
     };
     pieces.truncate(PIECES);
     pieces

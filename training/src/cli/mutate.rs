@@ -141,10 +141,7 @@ impl Args {
     }
 
     /// Distinct payloads that are no junk, at most so many of a class, evenly spread over the files.
-    fn kept<'a>(
-        &self,
-        payloads: &'a [Payload],
-    ) -> Vec<&'a Payload> {
+    fn kept<'a>(&self, payloads: &'a [Payload]) -> Vec<&'a Payload> {
         let mut seen = std::collections::HashSet::new();
         let distinct: Vec<_> = payloads
             .iter()

@@ -32,7 +32,9 @@ pub fn canonical(name: &str) -> &'static str {
         "scanner" | "uwa" | "unwanted access" => "scanner",
         "prototype" | "prototype pollution" => "prototype",
         "deserialization" | "insecure deserialization" => "deserialization",
-        "api" | "rest" | "rest non-crud" | "soap" | "grpc" | "api abuse" | "mass assignment" => "api",
+        "api" | "rest" | "rest non-crud" | "soap" | "grpc" | "api abuse" | "mass assignment" => {
+            "api"
+        }
         "upload" | "file upload" | "webshell" => "upload",
         "jwt" | "jwt tampering" => "jwt",
         "session_fixation" => "session_fixation",

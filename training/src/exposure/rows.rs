@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use ndarray::Array2;
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
+use weir_features::profile::{Endpoint, PROFILE_WIDTH, Profile};
+use weir_features::schema::PROFILE_AT;
 use weir_features::{Extractor, FIELD_WIDTH, Field, Location, Marks, Scratch, WINDOW};
 use weir_scoring::record::OwnedRequest;
 
@@ -46,6 +48,15 @@ pub enum ExposureError {
     NoPayloads,
 }
 
+/// A request to graft into.
+#[derive(Debug, Clone, Copy)]
+pub struct Template<'a> {
+    /// The request.
+    pub request: &'a OwnedRequest,
+    /// What was known of its site when it came.
+    pub past: Option<&'a Profile>,
+}
+
 /// Rows of grafted attacks, and of ordinary look-alikes grafted the same way.
 #[derive(Debug, Clone)]
 pub struct ExposureRows {
@@ -78,14 +89,14 @@ impl ExposureRows {
     /// # Errors
     /// When there is nothing to graft, or nothing to graft into.
     pub fn generate(
-        requests: &[&OwnedRequest],
+        templates: &[Template<'_>],
         exposure: &Exposure,
         extractor: &Extractor,
         rng: &mut ChaCha8Rng,
         wanted: usize,
     ) -> Result<Self, ExposureError> {
         Self::from_pool(
-            requests,
+            templates,
             &Pool::new(exposure, extractor, true),
             extractor,
             rng,
@@ -98,13 +109,13 @@ impl ExposureRows {
     /// # Errors
     /// When there is nothing to graft, or nothing to graft into.
     pub fn from_pool(
-        requests: &[&OwnedRequest],
+        templates: &[Template<'_>],
         pool: &Pool,
         extractor: &Extractor,
         rng: &mut ChaCha8Rng,
         wanted: usize,
     ) -> Result<Self, ExposureError> {
-        if requests.is_empty() {
+        if templates.is_empty() {
             return Err(ExposureError::NoTemplates);
         }
         if pool.is_empty() {
@@ -112,12 +123,12 @@ impl ExposureRows {
         }
         let seed = rng.random();
         let attacks = fill(wanted, seed, &|dice, scratch, part| {
-            attack(requests, pool, extractor, dice, scratch, part)
+            attack(templates, pool, extractor, dice, scratch, part)
         });
         let normal = fill(
             wanted / LOOKALIKE_PART,
             rng.random(),
-            &|dice, scratch, part| lookalike(requests, extractor, dice, scratch, part),
+            &|dice, scratch, part| lookalike(templates, extractor, dice, scratch, part),
         );
         Ok(Self {
             rows: matrix(attacks.values),
@@ -184,11 +195,21 @@ fn fill(
 }
 
 impl Part {
-    fn push(&mut self, extractor: &Extractor, field: &Field<'_>, class: &str) {
+    fn push(
+        &mut self,
+        extractor: &Extractor,
+        field: &Field<'_>,
+        endpoint: Option<&Endpoint<'_>>,
+        class: &str,
+    ) {
         let start = self.values.len();
         self.values.resize(start + FIELD_WIDTH, 0.0);
         if let Some(row) = self.values.get_mut(start..) {
             extractor.row(field, row);
+            let columns = row.get_mut(PROFILE_AT..PROFILE_AT + PROFILE_WIDTH);
+            if let (Some(endpoint), Some(columns)) = (endpoint, columns) {
+                endpoint.write(field, columns);
+            }
         }
         self.locations.push(field.location);
         self.classes.push(class.to_owned());
@@ -196,14 +217,14 @@ impl Part {
 }
 
 fn attack(
-    requests: &[&OwnedRequest],
+    templates: &[Template<'_>],
     pool: &Pool,
     extractor: &Extractor,
     dice: &mut Dice,
     scratch: &mut [Scratch; 2],
     part: &mut Part,
 ) {
-    let (Some(payload), Some(template)) = (pool.draw(dice), dice.choose(requests).copied()) else {
+    let (Some(payload), Some(template)) = (pool.draw(dice), dice.choose(templates).copied()) else {
         return;
     };
     let payload = crate::mutate::augmented(payload, dice);
@@ -226,21 +247,27 @@ fn attack(
     } else {
         Mode::draw(dice)
     };
-    let made = graft::graft(template, location, &value, mode, dice);
+    let made = graft::graft(template.request, location, &value, mode, dice);
     let no_path = graft::is_whole_target(&payload.bytes);
-    changed(&made, extractor, scratch, |field| {
-        // Bytes of an uploaded file are not the attack that stands in its name.
-        // The name of a scanner is made of words, and yet it says who comes.
-        let named = payload.class == "scanner" && field.location == Location::UserAgent;
-        let of_payload = !(!named && junk::is_harmless_field(field.value)
-            || field.marks.contains(Marks::BINARY)
-            || is_framing(field)
-            || (no_path && field.location == Location::Path));
-        if of_payload {
-            part.push(extractor, field, &payload.class);
-        }
-        of_payload
-    });
+    changed(
+        &made,
+        template.past,
+        extractor,
+        scratch,
+        |field, endpoint| {
+            // Bytes of an uploaded file are not the attack that stands in its name.
+            // The name of a scanner is made of words, and yet it says who comes.
+            let named = payload.class == "scanner" && field.location == Location::UserAgent;
+            let of_payload = !(!named && junk::is_harmless_field(field.value)
+                || field.marks.contains(Marks::BINARY)
+                || is_framing(field)
+                || (no_path && field.location == Location::Path));
+            if of_payload {
+                part.push(extractor, field, endpoint, &payload.class);
+            }
+            of_payload
+        },
+    );
 }
 
 /// Where a payload goes: often where it belongs, else where its class can occur.
@@ -277,25 +304,31 @@ fn padding(dice: &mut Dice) -> String {
 }
 
 fn lookalike(
-    requests: &[&OwnedRequest],
+    templates: &[Template<'_>],
     extractor: &Extractor,
     dice: &mut Dice,
     scratch: &mut [Scratch; 2],
     part: &mut Part,
 ) {
-    let Some(template) = dice.choose(requests).copied() else {
+    let Some(template) = dice.choose(templates).copied() else {
         return;
     };
     let made = graft::Grafted {
-        before: template.clone(),
-        after: benign::requests(dice, &[template], 1)
+        before: template.request.clone(),
+        after: benign::requests(dice, &[template.request], 1)
             .pop()
             .unwrap_or_default(),
     };
-    changed(&made, extractor, scratch, |field| {
-        part.push(extractor, field, "benign");
-        true
-    });
+    changed(
+        &made,
+        template.past,
+        extractor,
+        scratch,
+        |field, endpoint| {
+            part.push(extractor, field, endpoint, "benign");
+            true
+        },
+    );
 }
 
 fn is_framing(field: &Field<'_>) -> bool {
@@ -307,9 +340,10 @@ fn is_framing(field: &Field<'_>) -> bool {
 /// Hands the fields that the graft brought to `keep`, until enough of them were kept.
 fn changed(
     made: &graft::Grafted,
+    past: Option<&Profile>,
     extractor: &Extractor,
     scratch: &mut [Scratch; 2],
-    mut keep: impl FnMut(&Field<'_>) -> bool,
+    mut keep: impl FnMut(&Field<'_>, Option<&Endpoint<'_>>) -> bool,
 ) {
     let [first, second] = scratch;
     made.before.with_view(|view| {
@@ -320,11 +354,12 @@ fn changed(
             .collect();
         made.after.with_view(|view| {
             let after = extractor.extract(view, second);
+            let endpoint = past.map(|past| past.endpoint(view, &after));
             let mut kept = 0;
             for field in after.iter() {
                 if kept < ROWS_A_GRAFT
                     && !known.contains(&(field.location, field.key, field.value))
-                    && keep(&field)
+                    && keep(&field, endpoint.as_ref())
                 {
                     kept += 1;
                 }
@@ -353,8 +388,13 @@ mod tests {
     }
 
     fn generate(seed: u64, wanted: usize) -> ExposureRows {
+        let request = template();
+        let template = Template {
+            request: &request,
+            past: None,
+        };
         ExposureRows::generate(
-            &[&template()],
+            &[template],
             &Exposure::default(),
             Extractor::shared(),
             &mut ChaCha8Rng::seed_from_u64(seed),
@@ -381,8 +421,13 @@ mod tests {
         let none =
             ExposureRows::generate(&[], &Exposure::default(), Extractor::shared(), &mut rng, 10);
         assert_eq!(none.unwrap_err(), ExposureError::NoTemplates);
+        let request = template();
+        let template = Template {
+            request: &request,
+            past: None,
+        };
         let empty = ExposureRows::from_pool(
-            &[&template()],
+            &[template],
             &Pool::default(),
             Extractor::shared(),
             &mut rng,

@@ -5,9 +5,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use weir_features::Location;
-use weir_scoring::calibration::{
-    Calibration, CalibrationError, LocationScales, Tail,
-};
+use weir_scoring::calibration::{Calibration, CalibrationError, LocationScales, Tail};
 
 use super::corpus::{Corpus, row_set};
 
@@ -19,6 +17,10 @@ pub const LEAST_REQUESTS: usize = 500;
 pub struct Errors<'a> {
     /// Field error of each distinct row.
     pub rows: &'a [f32],
+    /// Field error of each distinct row if nothing were known of its site.
+    pub without_profile: &'a [f32],
+    /// True when the model is for sites that it has not seen: requests are then judged without their profiles.
+    pub other_sites: bool,
     /// Request error of each request, where there is a request detector.
     pub requests: Option<&'a [f32]>,
     /// Location and error of generated ordinary rows, for locations of which the held-out part has few.
@@ -77,7 +79,7 @@ pub fn calibrate(
                 let field =
                     calibration
                         .field
-                        .score(value(corpus, &calibration.locations, i, errors.rows));
+                        .score(value(corpus, &calibration.locations, i, errors));
                 field.max(tail.score(error)).value()
             })
             .collect();
@@ -112,13 +114,16 @@ fn fit_field(
         .filter_map(|&request| corpus.requests.get(request))
         .flatten();
     let rows: BTreeSet<u32> = carried.copied().collect();
+    let place = |row: u32| corpus.facts.get(row as usize).map(|facts| facts.location);
     let real: Vec<(Location, f32)> = rows
-        .into_iter()
-        .filter_map(|row| {
-            let facts = corpus.facts.get(row as usize)?;
-            Some((facts.location, *errors.rows.get(row as usize)?))
-        })
+        .iter()
+        .filter_map(|&row| Some((place(row)?, *errors.without_profile.get(row as usize)?)))
         .collect();
+    let profiled = rows.iter().filter_map(|&row| {
+        let facts = corpus.facts.get(row as usize)?;
+        let error = errors.rows.get(row as usize)?;
+        facts.profiled.then_some((facts.location, true, *error))
+    });
     let enough = |location: Location| {
         let rows = real.iter().filter(|(place, _)| *place == location);
         rows.count() >= ENOUGH_ROWS
@@ -128,11 +133,12 @@ fn fit_field(
         .lookalikes
         .iter()
         .filter(|(location, _)| judged.get(location.index()) == Some(&false));
-    let all = real.iter().chain(generated);
-    let locations = LocationScales::fit(all.map(|&(location, error)| (location, false, error)))?;
+    let plain = real.iter().chain(generated);
+    let plain = plain.map(|&(location, error)| (location, false, error));
+    let locations = LocationScales::fit(plain.chain(profiled))?;
     let values: Vec<f32> = distinct
         .iter()
-        .map(|&request| value(corpus, &locations, request, errors.rows))
+        .map(|&request| value(corpus, &locations, request, errors))
         .collect();
     Ok((locations, Tail::fit(&values)?))
 }
@@ -150,7 +156,7 @@ fn distinct(corpus: &Corpus, requests: &[usize]) -> Vec<usize> {
 }
 
 /// The field detector's value of a request: its largest scaled row error.
-fn value(corpus: &Corpus, locations: &LocationScales, request: usize, errors: &[f32]) -> f32 {
+fn value(corpus: &Corpus, locations: &LocationScales, request: usize, errors: Errors<'_>) -> f32 {
     let rows = corpus
         .requests
         .get(request)
@@ -158,7 +164,13 @@ fn value(corpus: &Corpus, locations: &LocationScales, request: usize, errors: &[
         .unwrap_or_default();
     let scaled = rows.iter().filter_map(|&row| {
         let facts = corpus.facts.get(row as usize)?;
-        Some(locations.scaled(facts.location, false, *errors.get(row as usize)?))
+        let profiled = facts.profiled && !errors.other_sites;
+        let judged = if profiled {
+            errors.rows
+        } else {
+            errors.without_profile
+        };
+        Some(locations.scaled(facts.location, profiled, *judged.get(row as usize)?))
     });
     scaled.fold(0.0, f32::max)
 }

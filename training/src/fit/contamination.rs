@@ -27,7 +27,7 @@ use linear::Linear;
 const HEAVY_HITS: u16 = 4;
 
 /// Bytes of a value for each such word: in a long text a few words mean nothing.
-const BYTES_A_HIT: u32 = 20;
+const BYTES_A_HIT: usize = 20;
 
 /// A row looks like an attack if it lies beyond this share of the exposure rows. The rest of the attacks looks so much like
 /// ordinary text that setting such rows aside would cost more normal ones.
@@ -129,12 +129,17 @@ fn quantile(mut values: Vec<f32>, share: f64) -> f32 {
 
 /// Without attacks to compare with: many words of code in few bytes.
 fn density(facts: &RowFacts) -> f32 {
-    let dense = facts.length <= u32::from(facts.hits) * BYTES_A_HIT;
-    if facts.hits >= HEAVY_HITS && dense {
+    if is_dense(facts.hits, facts.length as usize) {
         1.0 - 1.0 / f32::from(facts.hits)
     } else {
         0.0
     }
+}
+
+/// True for a value that is hardly anything but words of code.
+#[must_use]
+pub(super) fn is_dense(hits: u16, length: usize) -> bool {
+    hits >= HEAVY_HITS && length <= usize::from(hits) * BYTES_A_HIT
 }
 
 /// Which held-out requests calibrate: all, unless so many carry a quarantined row that the capture was attacked. Then

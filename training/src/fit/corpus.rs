@@ -7,9 +7,12 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
 
 use ndarray::Array2;
-use weir_features::{Extractor, FIELD_WIDTH, Field, Location, Marks, Scratch};
+use weir_features::profile::{Endpoint, PROFILE_WIDTH};
+use weir_features::schema::PROFILE_AT;
+use weir_features::{Evidence, Extractor, FIELD_WIDTH, Field, Location, Marks, Scratch};
 use weir_scoring::record::OwnedRequest;
 
+use super::timeline::Timeline;
 use super::usual;
 use crate::progress::{Progress, Stage, Stop, Stopped};
 
@@ -27,6 +30,8 @@ const WORD: usize = 3;
 pub struct RowFacts {
     /// Where the field stood.
     pub location: Location,
+    /// True when a profile of the site's past has a say in the row.
+    pub profiled: bool,
     /// Bytes of the decoded value.
     pub length: u32,
     /// Lexicon families with at least one hit, as names.
@@ -63,12 +68,14 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Extracts `requests` with `threads` workers; the result does not depend on their number.
+    /// Extracts `requests` with `threads` workers; the result does not depend on their number. With a timeline each row
+    /// is described by the profile of its request's past.
     ///
     /// # Errors
     /// [`Stopped`] when `stop` was raised.
     pub fn extract(
         requests: &[&OwnedRequest],
+        timeline: Option<&Timeline>,
         threads: usize,
         progress: Progress,
         stop: &Stop,
@@ -78,7 +85,15 @@ impl Corpus {
         let parts: Vec<Result<Part, Stopped>> = std::thread::scope(|scope| {
             let workers: Vec<_> = requests
                 .chunks(share)
-                .map(|slice| scope.spawn(|| Part::extract(slice, &stage, stop)))
+                .enumerate()
+                .map(|(index, slice)| {
+                    let past = Past {
+                        timeline,
+                        first: index * share,
+                    };
+                    let stage = &stage;
+                    scope.spawn(move || Part::extract(slice, past, stage, stop))
+                })
                 .collect();
             workers
                 .into_iter()
@@ -134,6 +149,14 @@ impl Corpus {
 /// Hashing with fixed keys: the same data gives the same row numbers in every run.
 type FixedHasher = BuildHasherDefault<DefaultHasher>;
 
+/// Which past the requests of a slice have.
+#[derive(Clone, Copy)]
+struct Past<'a> {
+    timeline: Option<&'a Timeline>,
+    /// Number of the slice's first request.
+    first: usize,
+}
+
 #[derive(Default)]
 struct Part {
     values: Vec<f32>,
@@ -148,6 +171,7 @@ struct Part {
 impl Part {
     fn extract(
         requests: &[&OwnedRequest],
+        past: Past<'_>,
         stage: &Mutex<Stage>,
         stop: &Stop,
     ) -> Result<Self, Stopped> {
@@ -155,14 +179,20 @@ impl Part {
         let mut scratch = Scratch::default();
         let mut part = Self::default();
         let mut row = vec![0.0; FIELD_WIDTH];
+        let mut number = past.first;
         for chunk in requests.chunks(CHUNK) {
             stop.check()?;
             for request in chunk {
+                let profile = past.timeline.and_then(|timeline| timeline.past(number));
+                number += 1;
                 let rows = request.with_view(|view| {
                     let fields = extractor.extract(view, &mut scratch);
+                    let endpoint = profile
+                        .map(|profile| profile.endpoint(view, &fields))
+                        .filter(Endpoint::is_known);
                     fields
                         .iter()
-                        .map(|field| part.number(extractor, &field, &mut row))
+                        .map(|field| part.number(extractor, &field, endpoint.as_ref(), &mut row))
                         .collect::<Vec<u32>>()
                 });
                 part.push_request(rows);
@@ -181,16 +211,27 @@ impl Part {
     }
 
     /// The number of a field's row. Equal fields are met again and again, so a field is hashed before its row is made.
-    fn number(&mut self, extractor: &Extractor, field: &Field<'_>, row: &mut [f32]) -> u32 {
-        let field_hash = hash_field(field);
+    fn number(
+        &mut self,
+        extractor: &Extractor,
+        field: &Field<'_>,
+        endpoint: Option<&Endpoint<'_>>,
+        row: &mut [f32],
+    ) -> u32 {
+        let mut profile = [0.0; PROFILE_WIDTH];
+        let profiled = endpoint.is_some_and(|endpoint| endpoint.write(field, &mut profile));
+        let field_hash = hash_field(field, &profile);
         if let Some(&(_, number)) = self.by_field.get(&field_hash) {
             return number;
         }
         extractor.row(field, row);
+        if let Some(columns) = row.get_mut(PROFILE_AT..PROFILE_AT + PROFILE_WIDTH) {
+            columns.copy_from_slice(&profile);
+        }
         let row_hash = hash_row(row);
         let number = match self.by_row.get(&row_hash) {
             Some(&number) => number,
-            None => self.push_row(row, row_hash, || facts(extractor, field)),
+            None => self.push_row(row, row_hash, || facts(extractor, field, profiled)),
         };
         let place = FixedHasher::default().hash_one((field.location.index(), field.key));
         self.by_field.insert(field_hash, (place, number));
@@ -254,17 +295,12 @@ impl Part {
     }
 }
 
-fn facts(extractor: &Extractor, field: &Field<'_>) -> RowFacts {
+fn facts(extractor: &Extractor, field: &Field<'_>, profiled: bool) -> RowFacts {
     let evidence = extractor.evidence(field.value);
     let mut families: Vec<&'static str> = evidence.iter().map(|hit| hit.family.name()).collect();
     families.sort_unstable();
     families.dedup();
-    // Single marks such as a quote are everywhere in random values; words of code are not.
-    let words = evidence
-        .iter()
-        .filter(|hit| hit.end - hit.start >= WORD)
-        .count();
-    let hits = u16::try_from(words).unwrap_or(u16::MAX);
+    let hits = code_words(&evidence);
     let suspect = (!families.is_empty()).then(|| {
         let value = field.value.get(..SNIPPET).unwrap_or(field.value);
         Box::new(Suspect {
@@ -276,6 +312,7 @@ fn facts(extractor: &Extractor, field: &Field<'_>) -> RowFacts {
     let skeleton = usual::skeleton(field.value);
     RowFacts {
         location: field.location,
+        profiled,
         length,
         families,
         hits,
@@ -284,8 +321,18 @@ fn facts(extractor: &Extractor, field: &Field<'_>) -> RowFacts {
     }
 }
 
-fn hash_field(field: &Field<'_>) -> u64 {
+/// How many words of code are among the evidence. Single marks such as a quote are everywhere in random values.
+#[must_use]
+pub(super) fn code_words(evidence: &[Evidence]) -> u16 {
+    let words = evidence.iter().filter(|hit| hit.end - hit.start >= WORD);
+    u16::try_from(words.count()).unwrap_or(u16::MAX)
+}
+
+fn hash_field(field: &Field<'_>, profile: &[f32]) -> u64 {
     let mut hasher = FixedHasher::default().build_hasher();
+    for value in profile {
+        value.to_bits().hash(&mut hasher);
+    }
     field.location.index().hash(&mut hasher);
     field.key.hash(&mut hasher);
     field.value.hash(&mut hasher);

@@ -2,17 +2,22 @@
 //!
 //! Must not be here: calibration of its errors and the bundle's files.
 
+use std::ops::Range;
+
 use anyhow::Context;
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, Axis, Slice};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use weir_features::profile::PROFILE_WIDTH;
+use weir_features::schema::PROFILE_AT;
 use weir_features::{Extractor, FIELD_WIDTH, Location};
 
 use super::corpus::Corpus;
+use super::timeline::Timeline;
 use super::{FitOptions, contamination};
 use crate::data::{Exposure, LabelledRequest};
 use crate::export::{field_model, read_field};
-use crate::exposure::ExposureRows;
+use crate::exposure::{ExposureRows, Template};
 use crate::network::Weights;
 use crate::progress::{Progress, Stop};
 use crate::train::{
@@ -21,6 +26,14 @@ use crate::train::{
 
 /// Least deviation of a residual: below it a feature that always reconstructs perfectly would shout.
 const SIGMA_FLOOR: f32 = 0.1;
+
+/// The columns that a site's profile fills.
+pub(super) const PROFILE: Range<usize> = PROFILE_AT..PROFILE_AT + PROFILE_WIDTH;
+
+/// How much a squared residual of a profile column counts against one of another column: of some four hundred columns
+/// they are few, and only they know that a harmless value is out of place. On CSIC 2010 1, 10, 50 and 1,000 gave AUC
+/// 0.9979, 0.9998, 0.9999 and 0.9999.
+const PROFILE_WEIGHT: f32 = 50.0;
 
 /// Rows a network is trained on at most; of more, an even sample is taken.
 const MOST_ROWS: usize = 300_000;
@@ -106,6 +119,13 @@ impl FieldDetector {
         self.scaling.apply(&mut rows);
         errors(&self.weights, rows.view(), Some(&self.sigma))
     }
+
+    /// The error that each raw row would have if nothing were known of its site.
+    #[must_use]
+    pub fn errors_without_profile(&self, mut rows: Array2<f32>) -> Vec<f32> {
+        rows.slice_axis_mut(Axis(1), Slice::from(PROFILE)).fill(0.0);
+        self.errors(rows)
+    }
 }
 
 /// Everything training looks at.
@@ -119,6 +139,8 @@ pub struct FieldData<'a> {
     pub held_out: &'a [bool],
     /// Attack samples, possibly none.
     pub exposure: Option<&'a Exposure>,
+    /// What was known of each request's site when it came.
+    pub timeline: &'a Timeline,
 }
 
 /// Trains the detector, from `base` where there is one.
@@ -160,6 +182,7 @@ pub fn train(
             normal: normal.view(),
             copies: &lots,
             exposure: exposure.training.view(),
+            profile: PROFILE,
         },
         start.as_ref(),
         settings,
@@ -176,7 +199,10 @@ pub fn train(
     let mut scaled = held_rows.clone();
     trained.scaling.apply(&mut scaled);
     let held_copies = copies(data.corpus, &held, &[]);
-    let sigma = residual_sigma(&trained.weights, scaled.view(), &held_copies, SIGMA_FLOOR);
+    let mut sigma = residual_sigma(&trained.weights, scaled.view(), &held_copies, SIGMA_FLOOR);
+    sigma
+        .slice_axis_mut(Axis(0), Slice::from(PROFILE))
+        .mapv_inplace(|sigma| sigma / PROFILE_WEIGHT.sqrt());
     let plain = FieldDetector {
         weights: trained.weights,
         scaling: trained.scaling,
@@ -288,15 +314,20 @@ fn exposure_rows(
     let training = data
         .requests
         .iter()
-        .zip(data.held_out)
-        .filter(|(_, held)| !**held);
-    let requests: Vec<_> = training.map(|(request, _)| &request.request).collect();
+        .enumerate()
+        .filter(|(index, _)| data.held_out.get(*index) != Some(&true));
+    let templates: Vec<Template<'_>> = training
+        .map(|(index, request)| Template {
+            request: &request.request,
+            past: data.timeline.past(index),
+        })
+        .collect();
     let wanted = options
         .exposure_rows
         .unwrap_or_else(|| normal_rows.clamp(20_000, 200_000));
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed ^ 0xa77a_c450);
     let stage = progress.stage("exposure", 0);
-    let made = ExposureRows::generate(&requests, exposure, Extractor::shared(), &mut rng, wanted)
+    let made = ExposureRows::generate(&templates, exposure, Extractor::shared(), &mut rng, wanted)
         .context("cannot make exposure rows")?;
     stage.finish(&format!("{} rows", made.rows.nrows()));
     let validates = |row: usize| row.is_multiple_of(VALIDATION_SHARE);

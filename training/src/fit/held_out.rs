@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
+use super::timeline::{CUTS, positions};
 use crate::data::LabelledRequest;
 use crate::data::split::registrable_domain;
 
@@ -15,15 +16,15 @@ const MANY_SITES: usize = 40;
 /// One in this many sites is held out.
 const SITE_SHARE: u8 = 7;
 
-/// One in this many requests is held out when the data is split by time.
-const TIME_SHARE: usize = 5;
+/// The share of a site's requests before the held-out ones when the data is split by time: the last cut of [`CUTS`].
+const LAST_CUT: f64 = CUTS[CUTS.len() - 1];
 
 /// How the held-out part is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum HeldOut {
     /// By site when there are at least 40 sites, by time otherwise
     Auto,
-    /// The last fifth: what the model will meet is later traffic of the same sites
+    /// The last fifth of each site: what the model will meet is later traffic of the same sites
     Time,
     /// One site in seven: what the model will meet is other sites
     Site,
@@ -49,36 +50,34 @@ impl HeldOut {
     /// For each request whether it is held out. At least one is, and at least one is not, from two requests on.
     #[must_use]
     pub fn choose(self, requests: &[LabelledRequest]) -> Vec<bool> {
-        let chosen = match self.resolve(requests) {
+        let mut chosen = match self.resolve(requests) {
             Self::Site => requests
                 .iter()
                 .map(|request| is_held_out_site(&site(request)))
                 .collect(),
             Self::Time | Self::Auto => latest(requests),
         };
-        let held = chosen.iter().filter(|held| **held).count();
-        if held == 0 || held == requests.len() {
-            latest(requests)
-        } else {
-            chosen
+        let is_split = |chosen: &[bool]| chosen.contains(&true) && chosen.contains(&false);
+        if !is_split(&chosen) {
+            chosen = latest(requests);
         }
+        // Many sites of a few requests each have no last fifth.
+        if !is_split(&chosen)
+            && let Some(&last) = in_time(requests).last()
+            && let Some(last) = chosen.get_mut(last)
+        {
+            *last = true;
+        }
+        chosen
     }
 }
 
+/// The last fifth of each site's requests, in time order.
 fn latest(requests: &[LabelledRequest]) -> Vec<bool> {
-    let mut order = in_time(requests);
-    let cut = requests.len()
-        - requests
-            .len()
-            .div_ceil(TIME_SHARE)
-            .min(requests.len().saturating_sub(1));
-    let mut held = vec![false; requests.len()];
-    for index in order.drain(cut..) {
-        if let Some(held) = held.get_mut(index) {
-            *held = true;
-        }
-    }
-    held
+    let held = positions(requests)
+        .into_iter()
+        .map(|position| position >= LAST_CUT);
+    held.collect()
 }
 
 /// Indices in time order; without times the order of the files stands.

@@ -11,11 +11,12 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use weir_features::profile::ProfileBuilder;
 use weir_features::{FIELD_WIDTH, REQUEST_WIDTH, RequestVector};
 use weir_scoring::budget::Budgets;
 use weir_scoring::bundle::{
     Bundle, BundleWriter, DataSummary, Detectors, FIELD_MODEL, FieldDetector, Golden, GoldenRows,
-    Manifest, REQUEST_MODEL, RequestDetector, Usual,
+    Manifest, PROFILE, REQUEST_MODEL, RequestDetector, Usual,
 };
 use weir_scoring::calibration::Power;
 use weir_scoring::engine::{Engine, EngineOptions};
@@ -41,6 +42,8 @@ pub(super) struct Contents<'a> {
     pub(super) request: Option<&'a RequestPart>,
     pub(super) calibrated: &'a Calibrated,
     pub(super) base: Option<&'a Manifest>,
+    /// What the bundle knows of its sites, unless it is for others.
+    pub(super) profile: Option<&'a ProfileBuilder>,
     pub(super) options: &'a FitOptions,
 }
 
@@ -73,6 +76,9 @@ impl Contents<'_> {
         writer.add(FIELD_MODEL, &self.field.model)?;
         if let Some(request) = self.request {
             writer.add(REQUEST_MODEL, &request.detector.model())?;
+        }
+        if let Some(profile) = self.profile {
+            writer.add(PROFILE, &profile.to_bytes())?;
         }
         Ok(writer.publish(manifest)?)
     }
@@ -170,7 +176,7 @@ impl Contents<'_> {
             Array2::from_shape_simple_fn((RANDOM_ROWS, FIELD_WIDTH), || rng.random::<f32>() * 3.0);
         let synthetic = synthetic_requests();
         let references: Vec<&OwnedRequest> = synthetic.iter().collect();
-        let corpus = Corpus::extract(&references, 1, Progress::Silent, &Stop::default())?;
+        let corpus = Corpus::extract(&references, None, 1, Progress::Silent, &Stop::default())?;
         rows.append(ndarray::Axis(0), corpus.rows.view())?;
         let errors = self.field.detector.errors(rows.clone());
         let field = GoldenRows {

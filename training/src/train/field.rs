@@ -2,6 +2,8 @@
 //!
 //! Must not be here: how exposure rows are made (see `exposure`) and what an error means to an operator (calibration).
 
+use std::ops::Range;
+
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::softplus;
@@ -25,6 +27,9 @@ const LOG_FLOOR: f64 = 1e-3;
 /// Few rows need more than the chosen epochs: training takes at least this many steps, in at most ten times the epochs.
 const LEAST_STEPS: usize = 1500;
 
+/// Rows drawn in an epoch at most: more traffic makes epochs more varied, not training longer.
+const MOST_DRAWN: usize = 100_000;
+
 /// Settings of [`train_field`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldOptions {
@@ -44,6 +49,8 @@ pub struct FieldOptions {
     pub lambda: f64,
     /// Share of normal rows with the highest errors that is dropped after a warm-up.
     pub trim: f64,
+    /// Share of draws in which a row does without its profile, so that the network also serves where there is none.
+    pub mask: f64,
 }
 
 impl Default for FieldOptions {
@@ -57,6 +64,7 @@ impl Default for FieldOptions {
             margin: 3.0,
             lambda: 1.0,
             trim: 0.002,
+            mask: 0.3,
         }
     }
 }
@@ -88,12 +96,15 @@ struct Run<'a> {
     normal: Array2<f32>,
     copies: &'a [u32],
     exposure: Array2<f32>,
+    profile: Range<usize>,
+    /// What stands in the columns of the profile where a row does without: zeros, standardised.
+    masked: Vec<f32>,
     rng: ChaCha8Rng,
     device: Device,
 }
 
 /// Raw rows to train on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FieldRows<'a> {
     /// Normal rows.
     pub normal: ArrayView2<'a, f32>,
@@ -101,6 +112,8 @@ pub struct FieldRows<'a> {
     pub copies: &'a [u32],
     /// Attack rows, possibly none.
     pub exposure: ArrayView2<'a, f32>,
+    /// The columns of the profile, which are zeros where none has a say.
+    pub profile: Range<usize>,
 }
 
 /// Trains on normal rows and, where there are any, against exposure rows.
@@ -130,8 +143,14 @@ pub fn train_field(
         Some(start) => FieldAutoencoder::from_weights(&start.weights, &device),
         None => FieldAutoencoder::new(rows.normal.ncols(), &options.hidden, &mut rng, &device),
     };
+    let mut zeros = Array2::zeros((1, rows.normal.ncols()));
+    scaling.apply(&mut zeros);
+    let zeros = zeros.into_iter().skip(rows.profile.start);
+    let masked = zeros.take(rows.profile.len()).collect();
     let run = Run {
         options,
+        masked,
+        profile: rows.profile.clone(),
         normal: standardised(rows.normal),
         copies: rows.copies,
         exposure: standardised(rows.exposure),
@@ -154,7 +173,7 @@ impl Run<'_> {
         progress: Progress,
         stop: &Stop,
     ) -> Result<(Weights, Vec<usize>, Vec<f64>), Stopped> {
-        let rows = self.normal.nrows();
+        let rows = self.normal.nrows().min(MOST_DRAWN);
         let mut order: Vec<usize> = self.lottery();
         let mut trimmed = Vec::new();
         let mut losses = Vec::new();
@@ -223,6 +242,7 @@ impl Run<'_> {
             let row = self.rng.random_range(0..self.exposure.nrows());
             target.extend(self.exposure.row(row));
         }
+        self.mask(&mut target);
         let shape = [batch.len() + exposed, width];
         let input = Tensor::<2>::from_data(
             TensorData::new(self.drop_inputs(&target), shape),
@@ -239,6 +259,20 @@ impl Run<'_> {
         let below = softplus((normal + LOG_FLOOR).log(), 1.0).mean();
         let above = softplus(-(exposed + LOG_FLOOR).log() + self.options.margin, 1.0).mean();
         reconstruction + (below + above) * self.options.lambda
+    }
+
+    /// Takes the profile from some of the rows, from target and input alike.
+    fn mask(&mut self, rows: &mut [f32]) {
+        if self.masked.is_empty() || self.options.mask <= 0.0 {
+            return;
+        }
+        for row in rows.chunks_exact_mut(self.normal.ncols()) {
+            if self.rng.random_bool(self.options.mask.min(1.0))
+                && let Some(columns) = row.get_mut(self.profile.clone())
+            {
+                columns.copy_from_slice(&self.masked);
+            }
+        }
     }
 
     /// Input dropout, with one random byte an input.
@@ -326,6 +360,7 @@ mod tests {
             normal: normal.view(),
             copies: &[],
             exposure: attacks.unwrap_or(&none).view(),
+            profile: 0..0,
         };
         train_field(
             &rows,
@@ -390,6 +425,7 @@ mod tests {
                 normal: normal.view(),
                 copies: &all,
                 exposure: none.view(),
+                profile: 0..0,
             };
             let trained = train_field(
                 &rows,
@@ -423,6 +459,7 @@ mod tests {
             normal: normal.view(),
             copies: &[],
             exposure: normal.view(),
+            profile: 0..0,
         };
         let stopped = train_field(&rows, None, &options(), 1, Progress::Silent, &stop);
         assert_eq!(stopped.unwrap_err(), Stopped);

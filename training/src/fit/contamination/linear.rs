@@ -7,11 +7,12 @@
 //! loses half of the attacks among 5% (measured). Its probabilities are worth nothing as such, only against those of
 //! attacks.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis, Slice};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use crate::fit::field::PROFILE;
 use crate::train::Standardisation;
 
 /// Rows of either kind that are used at most.
@@ -49,7 +50,12 @@ impl Linear {
         let attacks = chosen(attacks);
         // Of one width by construction; of none at all if they ever were not.
         let _same_width = rows.append(Axis(0), attacks.view());
-        let scaling = Standardisation::fit(rows.view(), &[]);
+        let mut scaling = Standardisation::fit(rows.view(), &[]);
+        // What is new on a site is no attack for being new.
+        let mut profile = scaling
+            .inverse
+            .slice_axis_mut(Axis(0), Slice::from(PROFILE));
+        profile.fill(0.0);
         scaling.apply(&mut rows);
         let mut model = Self {
             weights: Array1::zeros(rows.ncols()),
