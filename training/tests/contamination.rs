@@ -21,7 +21,7 @@ use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions};
 use weir_scoring::ort::{ExecutionProvider, Runtime};
 use weir_scoring::record::{OwnedRequest, RequestRecord};
 use weir_train::data::Exposure;
-use weir_train::exposure::ExposureRows;
+use weir_train::exposure::{ExposureRows, Template};
 use weir_train::fit::contamination::{MOST, calibrating, quarantine};
 use weir_train::fit::corpus::Corpus;
 use weir_train::fit::{Detectors, FitOptions, HeldOut, fit};
@@ -152,11 +152,18 @@ fn owned(requests: &[Value]) -> Vec<OwnedRequest> {
 fn set_aside(requests: &[Value], with_exposure: bool) -> (Corpus, Vec<u32>) {
     let requests = owned(requests);
     let references: Vec<&OwnedRequest> = requests.iter().collect();
-    let corpus = Corpus::extract(&references, 2, Progress::Silent, &Stop::default()).unwrap();
+    let corpus = Corpus::extract(&references, None, 2, Progress::Silent, &Stop::default()).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let wanted = if with_exposure { 4000 } else { 0 };
+    let templates: Vec<Template<'_>> = references
+        .iter()
+        .map(|&request| Template {
+            request,
+            past: None,
+        })
+        .collect();
     let made = ExposureRows::generate(
-        &references,
+        &templates,
         &Exposure::default(),
         Extractor::shared(),
         &mut rng,
