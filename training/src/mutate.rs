@@ -35,7 +35,7 @@ pub struct Operator {
     pub name: &'static str,
     /// What it does, by example.
     pub about: &'static str,
-    /// The classes of attack whose payloads keep working in principle; empty: every class.
+    /// The classes of attack whose payloads keep working in principle.
     pub classes: &'static [&'static str],
     /// Whether training may use it.
     pub side: Side,
@@ -81,6 +81,31 @@ const DECODED: &[&str] = &[
     "ldap",
     "xpath",
     "jndi",
+];
+
+/// Classes whose payloads are values: what stands before, after or beside them does not disarm them.
+const VALUES: &[&str] = &[
+    "sqli",
+    "xss",
+    "traversal",
+    "lfi",
+    "rfi",
+    "cmdi",
+    "rce",
+    "ssti",
+    "ssi",
+    "ldap",
+    "xpath",
+    "jndi",
+    "crlf",
+    "mail",
+    "nosqli",
+    "ssrf",
+    "open_redirect",
+];
+/// Of these, the ones that work in the middle of other text.
+const EMBEDDED: &[&str] = &[
+    "sqli", "xss", "cmdi", "rce", "ssti", "ssi", "ldap", "xpath", "jndi", "crlf", "mail",
 ];
 
 const fn train(
@@ -172,11 +197,11 @@ const OPERATORS: [Operator; 57] = [
     hold("json-blanks", &["nosqli", "prototype"], "{\"$ne\":1} -> {\\n \"$ne\" : 1 }", server::json_blanks),
     train("percent", DECODED, "' -> %27", carrier::percent),
     hold("percent-mixed", DECODED, "letters and marks by chance, %2F and %2f", carrier::percent_mixed),
-    hold("entities-percent", DECODED, "' -> &#39; -> %26%2339%3b", carrier::entities_percent),
-    train("pad-before", &[], "harmless text of up to 64 KiB before", carrier::pad_before),
-    train("pad-after", &[], "harmless text of up to 64 KiB after", carrier::pad_after),
+    hold("entities-percent", XSS, "' -> &#39; -> %26%2339%3b", carrier::entities_percent),
+    train("pad-before", EMBEDDED, "harmless text of up to 64 KiB before", carrier::pad_before),
+    train("pad-after", EMBEDDED, "harmless text of up to 64 KiB after", carrier::pad_after),
     piece(train("split-parameters", SQL, "1 union select 2 -> id=1/*&id=*/union select 2", carrier::split)),
-    piece(hold("repeat-parameter", &[], "p=harmless&p=payload", carrier::repeat)),
+    piece(hold("repeat-parameter", VALUES, "p=harmless&p=payload", carrier::repeat)),
 ];
 
 impl Operator {
@@ -215,7 +240,17 @@ impl Operator {
     /// Whether payloads of a class keep working in principle.
     #[must_use]
     pub fn suits(&self, class: &str) -> bool {
-        self.classes.is_empty() || self.classes.contains(&class)
+        self.classes.contains(&class)
+    }
+
+    /// Whether the result can stand where the payload belongs: one that needs a place of its own cannot replace a body or a path.
+    #[must_use]
+    pub fn fits(&self, location: Option<Location>) -> bool {
+        self.place.is_none()
+            || matches!(
+                location,
+                None | Some(Location::QueryValue | Location::BodyValue)
+            )
     }
 
     /// The payload rewritten by this operator alone; none where it finds nothing to change.
@@ -264,7 +299,9 @@ pub(crate) fn augmented(payload: Payload, dice: &mut Dice) -> Payload {
     if raw_piece || !dice.chance(AUGMENTED_SHARE) {
         return payload;
     }
-    match mutate(&payload.bytes, &payload.class, &Operator::training(), dice)
+    let mut operators = Operator::training();
+    operators.retain(|operator| operator.fits(payload.location));
+    match mutate(&payload.bytes, &payload.class, &operators, dice)
         .filter(|made| made.bytes.len() <= MOST_AUGMENTED)
     {
         Some(made) => Payload {

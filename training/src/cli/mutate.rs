@@ -128,7 +128,7 @@ impl Args {
         let attack_class = class::canonical(&payload.class);
         let mut drawn: Vec<&Operator> = operators
             .iter()
-            .filter(|operator| operator.suits(attack_class))
+            .filter(|operator| operator.suits(attack_class) && operator.fits(payload.location))
             .collect();
         if self.per_payload.is_some() {
             dice.shuffle(&mut drawn);
@@ -220,11 +220,7 @@ fn list() -> anyhow::Result<()> {
             Side::Training => "training",
             Side::HeldOut => "held out",
         };
-        let classes = if operator.classes.is_empty() {
-            "every class".to_owned()
-        } else {
-            operator.classes.join(", ")
-        };
+        let classes = operator.classes.join(", ");
         writeln!(
             out,
             "{:<22}{side:<10}{}  [{classes}]",

@@ -63,6 +63,9 @@ pub(super) fn blanks(text: &str, mut blank: impl FnMut() -> String) -> Option<Ve
     })
 }
 
+/// Words that join two literals, so that the quotes around them belong to others.
+const JOINTS: &[&str] = &["or", "and", "xor", "like", "union", "in", "is"];
+
 /// Single-quoted literals of letters and digits replaced by what `change` makes of their content.
 pub(super) fn literals(
     text: &str,
@@ -73,8 +76,14 @@ pub(super) fn literals(
     let mut changed = false;
     while let Some((before, after)) = rest.split_once('\'') {
         out.push_str(before);
-        let literal = after.split_once('\'').filter(|(inner, _)| {
-            !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_alphanumeric())
+        // A doubled quote is a character, and `'or'` stands between two literals.
+        let literal = after.split_once('\'').filter(|(inner, tail)| {
+            !inner.is_empty()
+                && inner.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                && !before.is_empty()
+                && !before.ends_with('\'')
+                && !tail.starts_with('\'')
+                && !JOINTS.contains(&inner.to_ascii_lowercase().as_str())
         });
         match literal.and_then(|(inner, tail)| change(inner).map(|new| (new, tail))) {
             Some((new, tail)) => {

@@ -53,7 +53,7 @@ pub(super) fn semicolon(payload: &[u8], dice: &mut Dice) -> Option<Vec<u8>> {
 
 /// For filters that remove `../` once.
 pub(super) fn nested(payload: &[u8], dice: &mut Dice) -> Option<Vec<u8>> {
-    replaced(payload, "../", dice.word(&["....//", "..././", "..../"]))
+    replaced(payload, "../", dice.word(&["....//", "..././"]))
 }
 
 pub(super) fn suffix(payload: &[u8], dice: &mut Dice) -> Option<Vec<u8>> {

@@ -151,7 +151,7 @@ pub(super) fn braces(payload: &[u8], _: &mut Dice) -> Option<Vec<u8>> {
 
 /// One letter of each part of an absolute path as a wildcard.
 pub(super) fn wildcards(payload: &[u8], dice: &mut Dice) -> Option<Vec<u8>> {
-    let text = text(payload)?;
+    let text = text(payload).filter(|text| !text.contains("://"))?;
     let parts: Vec<&str> = text.split('/').collect();
     let mut out = (*parts.first()?).to_owned();
     for part in parts.iter().skip(1) {
