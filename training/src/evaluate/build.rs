@@ -81,12 +81,6 @@ pub fn report(evaluation: &Evaluation, about: &About<'_>) -> Report {
         .iter()
         .map(|(sample, _)| sample.host.as_str())
         .collect();
-    let confusion = Confusion {
-        normal: verdicts(all.normal.iter().map(|(_, s)| s.scores), &about.budgets),
-        attacks: verdicts(all.attacks.iter().map(|(_, s)| s.scores), &about.budgets),
-        distinct_normal: verdicts(once.normal.iter().map(|(_, s)| s.scores), &about.budgets),
-        distinct_attacks: verdicts(once.attacks.iter().map(|(_, s)| s.scores), &about.budgets),
-    };
     Report {
         bundle: about.bundle.clone(),
         budgets: names(&about.budgets),
@@ -101,7 +95,7 @@ pub fn report(evaluation: &Evaluation, about: &About<'_>) -> Report {
         resamples: about.plan.resamples,
         resampled: population(&all.normal, 0).unit,
         false_positives: false_positives(evaluation, base, &about.budgets),
-        confusion,
+        confusion: confusion(&all, &once, &about.budgets),
         hosts: about
             .per_host
             .then(|| hosts::table(evaluation, base, about)),
@@ -122,6 +116,17 @@ pub fn report(evaluation: &Evaluation, about: &About<'_>) -> Report {
         sources: whole.sources,
         locations: whole.locations,
         detectors,
+    }
+}
+
+fn confusion(all: &Set<'_>, once: &Set<'_>, budgets: &Budgets) -> Confusion {
+    let normal = |set: &Set<'_>| verdicts(set.normal.iter().map(|(_, s)| s.scores), budgets);
+    let attacks = |set: &Set<'_>| verdicts(set.attacks.iter().map(|(_, s)| s.scores), budgets);
+    Confusion {
+        normal: normal(all),
+        attacks: attacks(all),
+        distinct_normal: normal(once),
+        distinct_attacks: attacks(once),
     }
 }
 

@@ -59,17 +59,7 @@ fn chart(
     points: &[Point],
     place: impl Fn(f64) -> f64,
 ) {
-    let lowest = points
-        .iter()
-        .map(|point| point.band.map_or(point.y, |[low, _]| low))
-        .fold(1.0, f64::min);
-    let floor = if lowest >= 0.9 {
-        0.9
-    } else if lowest >= ZOOM {
-        ZOOM
-    } else {
-        0.0
-    };
+    let floor = floor(points);
     let height = |y: f64| HIGH * (1.0 - (y - floor) / (1.0 - floor)).clamp(0.0, 1.0);
     let at = |x: f64, y: f64| format!("{:.1},{:.1}", WIDE * place(x), height(y));
     let _ = write!(
@@ -96,20 +86,7 @@ fn chart(
             100.0 * y
         );
     }
-    let band: Option<Vec<(f64, [f64; 2])>> = points
-        .iter()
-        .map(|point| Some((point.x, point.band?)))
-        .collect();
-    if let Some(band) = band {
-        let upper = band.iter().map(|(x, [_, high])| at(*x, *high));
-        let lower = band.iter().rev().map(|(x, [low, _])| at(*x, *low));
-        let outline: Vec<String> = upper.chain(lower).collect();
-        let _ = write!(
-            out,
-            "<polygon class=band points=\"{}\"/>",
-            outline.join(" ")
-        );
-    }
+    band(out, points, &at);
     let line: Vec<String> = points.iter().map(|point| at(point.x, point.y)).collect();
     let _ = write!(
         out,
@@ -118,6 +95,36 @@ fn chart(
         WIDE / 2.0,
         HIGH + 36.0
     );
+}
+
+/// The band around a curve, where there is one.
+fn band(out: &mut String, points: &[Point], at: &dyn Fn(f64, f64) -> String) {
+    let band: Option<Vec<(f64, [f64; 2])>> = points
+        .iter()
+        .map(|point| Some((point.x, point.band?)))
+        .collect();
+    let Some(band) = band else { return };
+    let upper = band.iter().map(|(x, [_, high])| at(*x, *high));
+    let lower = band.iter().rev().map(|(x, [low, _])| at(*x, *low));
+    let outline: Vec<String> = upper.chain(lower).collect();
+    let _ = write!(
+        out,
+        "<polygon class=band points=\"{}\"/>",
+        outline.join(" ")
+    );
+}
+
+/// The lowest value that a curve's drawing shows: what is always high is drawn larger.
+fn floor(points: &[Point]) -> f64 {
+    let low = |point: &Point| point.band.map_or(point.y, |[low, _]| low);
+    let lowest = points.iter().map(low).fold(1.0, f64::min);
+    if lowest >= 0.9 {
+        0.9
+    } else if lowest >= ZOOM {
+        ZOOM
+    } else {
+        0.0
+    }
 }
 
 /// Score distributions: all samples, then by the location that decided.
@@ -164,18 +171,12 @@ fn histogram(out: &mut String, normal: &Histogram, attack: &Histogram, report: &
         }
     }
     let scale = WIDE / (bins * f64::from(BIN_WIDTH));
-    for score in [0, 2, 4, 6, 8] {
-        let label = if score == 8 { "8+" } else { "" };
+    for (score, label) in [(0, "0"), (2, "2"), (4, "4"), (6, "6"), (8, "8+")] {
         let _ = write!(
             out,
-            "<text x=\"{:.1}\" y=\"{}\" text-anchor=middle>{}</text>",
+            "<text x=\"{:.1}\" y=\"{}\" text-anchor=middle>{label}</text>",
             (f64::from(score) * scale).clamp(4.0, WIDE - 6.0),
-            HIGH + 14.0,
-            if label.is_empty() {
-                score.to_string()
-            } else {
-                label.to_owned()
-            }
+            HIGH + 14.0
         );
     }
     for budget in report.thresholds {
