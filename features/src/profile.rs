@@ -6,6 +6,7 @@
 //! in bounded tables ([`table`]), so that a builder depends on the set of observed requests alone: two builders that
 //! merge equal one that saw both captures. What only one source brought does not shape a profile ([`table::QUOTA`]).
 
+mod bigrams;
 mod builder;
 mod codec;
 mod columns;
@@ -16,6 +17,7 @@ mod hash;
 mod host;
 mod key_profile;
 mod key_stats;
+mod known;
 mod request_parts;
 mod site;
 mod symbols;

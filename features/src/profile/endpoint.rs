@@ -6,7 +6,8 @@ use super::builder::ProfileBuilder;
 use super::columns::{self as column, PROFILE_WIDTH};
 use super::hash::{Domain, hash, hasher, name_hash};
 use super::host::mixed;
-use super::key_profile::{CLIP, KeyProfile};
+use super::key_profile::KeyProfile;
+use super::known::CLIP;
 use super::request_parts::{
     self, Duplicates, belongs_to_host, extension, field_hash, host_hash, is_name, is_parameter,
     is_request_path, segment_hash, with_name,

@@ -1,230 +1,19 @@
 //! What is usual for one parameter, ready for look-ups. Not here: which parameter a field belongs to.
 #![expect(
     clippy::indexing_slicing,
-    reason = "columns and symbols are indexed by constants and by bytes mapped below the alphabet's size"
+    reason = "columns are constants, traits lie in the range that was cut out"
 )]
 
 use siphasher::sip::SipHasher13;
 
+use super::bigrams::Bigrams;
 use super::columns as column;
 use super::hash::{folded_hash, skeleton_hash};
 use super::key_stats::{KeyStats, mark_bits, traits};
-use super::symbols::{self, ALPHABET, CLASSES, Kind, MARK_CLASSES, SHARES, Summary};
+use super::known::{CLIP, Known, Moments, surprise};
+use super::symbols::{self, CLASSES, Kind, MARK_CLASSES, SHARES, Summary};
 use super::table::{Entry, QUOTA, Table};
 use crate::field::Field;
-
-/// Every natural scale ends here, on both sides: the networks clip there too.
-pub(crate) const CLIP: f32 = 8.0;
-
-/// How surprising something never seen is: minus the logarithm of how often that happened in training.
-///
-/// `novel` of `total` observations were new (see [`Table::novel`]); half an observation more keeps a young profile
-/// from being sure, and nothing is surer than one in a thousand.
-pub(crate) fn surprise(novel: f64, total: f64) -> f32 {
-    let rate = (novel + 0.5) / (total + 1.0);
-    (-(rate.min(1.0) + 1e-3).ln()).max(0.0) as f32
-}
-
-/// A mean and a deviation.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Moments {
-    pub(crate) mean: f32,
-    pub(crate) deviation: f32,
-    /// Nothing is known.
-    pub(crate) empty: bool,
-}
-
-impl Moments {
-    /// Of numbers with weights.
-    pub(crate) fn of(numbers: impl Iterator<Item = (f64, f64)>, floor: f64) -> Self {
-        let (mut weights, mut sum, mut squares) = (0.0, 0.0, 0.0);
-        for (number, weight) in numbers {
-            weights += weight;
-            sum += number * weight;
-            squares += number * number * weight;
-        }
-        if weights <= 0.0 {
-            return Self {
-                empty: true,
-                ..Self::default()
-            };
-        }
-        let mean = sum / weights;
-        let variance = (squares / weights - mean * mean).max(0.0);
-        Self {
-            mean: mean as f32,
-            deviation: variance.sqrt().max(floor) as f32,
-            empty: false,
-        }
-    }
-
-    /// How many deviations from the mean, clipped; 0 when nothing is known.
-    pub(crate) fn z(&self, number: f32) -> f32 {
-        if self.empty {
-            return 0.0;
-        }
-        ((number - self.mean) / self.deviation).clamp(-CLIP, CLIP)
-    }
-}
-
-/// Keys that were seen, and how far the table that held them reaches.
-#[derive(Clone, Debug)]
-pub(crate) struct Known<K> {
-    keys: Box<[K]>,
-    /// Keys above this one were never kept, so nothing is known about them.
-    reach: Option<K>,
-    /// How surprising an unknown key is.
-    pub(crate) weight: f32,
-    /// How often a key is new.
-    pub(crate) novelty: f32,
-}
-
-impl<K: Copy + Ord> Known<K> {
-    /// `sampled`: which share of all keys the table holds.
-    pub(crate) fn new(table: &Table<K>, quota: usize, total: f64, sampled: f64) -> Self {
-        let keys: Box<[K]> = table.admitted(quota).map(|entry| entry.key).collect();
-        let novel = (table.novel(quota) / sampled.max(1e-9)).min(total);
-        Self {
-            keys,
-            reach: table
-                .cut
-                .then(|| table.entries.last().map(|entry| entry.key))
-                .flatten(),
-            weight: surprise(novel, total),
-            novelty: (novel / total.max(1.0)) as f32,
-        }
-    }
-
-    /// How many keys are known.
-    pub(crate) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// True when `key` itself was seen.
-    pub(crate) fn is_listed(&self, key: K) -> bool {
-        self.keys.binary_search(&key).is_ok()
-    }
-
-    pub(crate) fn has(&self, key: K) -> bool {
-        self.keys.binary_search(&key).is_ok() || self.reach.is_some_and(|reach| key > reach)
-    }
-
-    /// How surprising `key` is: 0 when it was seen.
-    pub(crate) fn surprise(&self, key: K) -> f32 {
-        if self.has(key) { 0.0 } else { self.weight }
-    }
-}
-
-impl Known<u64> {
-    pub(crate) fn of(table: &Table<u64>, quota: usize, total: f64) -> Self {
-        let sampled = match table.entries.last() {
-            Some(last) if table.cut => last.key as f64 / u64::MAX as f64,
-            _ => 1.0,
-        };
-        Self::new(table, quota, total, sampled)
-    }
-}
-
-/// Logarithms of transition probabilities between symbols, in fifteenths, for the rows that occur.
-#[derive(Clone, Debug)]
-struct Bigrams {
-    /// Which row of `cells` belongs to a symbol; `u8::MAX` is none.
-    rows: [u8; ALPHABET],
-    cells: Box<[[u8; ALPHABET]]>,
-    mean: Moments,
-}
-
-const STEPS: f32 = 15.0;
-/// What is added to every transition, so that none is impossible.
-const SMOOTHING: f64 = 0.05;
-
-impl Bigrams {
-    fn of(stats: &Table<u16>, quota: usize) -> Self {
-        let entries: Vec<(usize, usize, f64, bool)> = stats
-            .entries
-            .iter()
-            .filter(|entry| entry.key >= traits::BIGRAM)
-            .map(|entry| {
-                let bigram = usize::from(entry.key - traits::BIGRAM);
-                let (first, second) = (bigram / ALPHABET, bigram % ALPHABET);
-                (
-                    first,
-                    second,
-                    f64::from(entry.count),
-                    entry.is_admitted(quota),
-                )
-            })
-            .collect();
-        let mut totals = [0.0; ALPHABET];
-        for &(first, _, count, admitted) in &entries {
-            totals[first] += if admitted { count } else { 0.0 };
-        }
-        let log = |count: f64, total: f64| {
-            ((count + SMOOTHING) / (total + SMOOTHING * ALPHABET as f64)).ln()
-        };
-        let mut bigrams = Self {
-            rows: [u8::MAX; ALPHABET],
-            cells: Box::default(),
-            mean: Moments::of(
-                entries.iter().map(|&(first, _, count, admitted)| {
-                    // As if the transition itself had not been seen: its probability out of sample.
-                    let (own, total) = if admitted {
-                        (count - 1.0, totals[first] - 1.0)
-                    } else {
-                        (0.0, totals[first])
-                    };
-                    (log(own, total), count)
-                }),
-                0.3,
-            ),
-        };
-        let mut cells: Vec<[u8; ALPHABET]> = Vec::new();
-        for (symbol, total) in totals.into_iter().enumerate() {
-            if total > 0.0 {
-                bigrams.rows[symbol] = cells.len() as u8;
-                cells.push([quantised(log(0.0, total)); ALPHABET]);
-            }
-        }
-        for &(first, second, count, admitted) in &entries {
-            if let Some(row) = cells.get_mut(usize::from(bigrams.rows[first]))
-                && admitted
-            {
-                row[second] = quantised(log(count, totals[first]));
-            }
-        }
-        bigrams.cells = cells.into();
-        bigrams
-    }
-
-    /// The mean's z-score and the least likely transition.
-    fn write(&self, value: &[u8], out: &mut [f32]) {
-        let unknown = quantised(-(ALPHABET as f64).ln());
-        let (mut sum, mut worst, mut count) = (0u32, 0u8, 0u32);
-        for bigram in symbols::bigrams(value) {
-            let (first, second) = (
-                usize::from(bigram) / ALPHABET,
-                usize::from(bigram) % ALPHABET,
-            );
-            let cell = self
-                .cells
-                .get(usize::from(self.rows[first]))
-                .map_or(unknown, |row| row[second]);
-            sum += u32::from(cell);
-            worst = worst.max(cell);
-            count += 1;
-        }
-        let mean = -(sum as f32) / STEPS / count.max(1) as f32;
-        // Neighbouring transitions are not independent: more than 16 of them make no surer.
-        let sure = (count.min(16) as f32).sqrt();
-        out[column::BIGRAM_MEAN] = (self.mean.z(mean) * sure).clamp(-CLIP, CLIP);
-        // One in a thousand is nothing special in text.
-        out[column::BIGRAM_WORST] = (f32::from(worst) / STEPS - 7.0).clamp(0.0, CLIP);
-    }
-}
-
-fn quantised(logarithm: f64) -> u8 {
-    (-logarithm as f32 * STEPS).round().clamp(0.0, 255.0) as u8
-}
 
 /// What is usual for one parameter.
 #[derive(Clone, Debug)]
@@ -443,9 +232,9 @@ impl KeyProfile {
             .parts
             .z(f32::from(symbols::parts_step(all as usize)) / 4.0);
         let skeleton = skeleton_hash(hasher, value);
-        match self.skeletons.keys.binary_search(&skeleton) {
-            Ok(at) => out[column::SKELETON_RARE] = self.rarities[at].clamp(0.0, CLIP),
-            Err(_) => out[column::SKELETON] = self.skeletons.surprise(skeleton),
+        match self.skeletons.position(skeleton) {
+            Some(at) => out[column::SKELETON_RARE] = self.rarities[at].clamp(0.0, CLIP),
+            None => out[column::SKELETON] = self.skeletons.surprise(skeleton),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What is usual on a host and at its endpoints, ready for look-ups. Not here: learning, values of one parameter.
 
 use super::host::{EndpointStats, HostStats, Keys, Node, add_keys, reach};
-use super::key_profile::{KeyProfile, Known, surprise};
+use super::key_profile::KeyProfile;
+use super::known::{Known, surprise};
 use super::table::{QUOTA, Sources, Table};
 
 /// A parameter with fewer values than this at its endpoint is judged by what the host knows of it.

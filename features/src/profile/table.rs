@@ -6,8 +6,10 @@
 
 /// How many distinct sources must have brought something before it shapes a profile.
 ///
-/// Two: one client alone, however often it repeats itself, teaches nothing, while on the development capture of one
-/// site a quota of three already made a third of the ordinary rare values look alien.
+/// Two: one client alone, however often it repeats itself, teaches nothing about a parameter that others use too. On
+/// the later 40% of 16 hosts it costs little: with quotas of 1, 2 and 3 new kinds of character stood in 1.3%, 1.4% and
+/// 1.5% of the query values and 9.7%, 12.7% and 13.9% of the form values, new patterns in 3.2%, 3.4% and 3.6% of the
+/// query values.
 pub(crate) const QUOTA: usize = 2;
 
 /// The [`QUOTA`] smallest distinct sources, as 32-bit hashes in ascending order; `NONE` fills what is empty.
