@@ -34,7 +34,7 @@ impl Reason {
 }
 
 /// Parts of paths that say enough on their own when a client asks for them.
-const SENSITIVE: [&str; 44] = [
+const SENSITIVE: [&str; 78] = [
     "etc/",
     "/etc",
     "passwd",
@@ -79,6 +79,40 @@ const SENSITIVE: [&str; 44] = [
     "winnt",
     "_log",
     "c:",
+    ".save",
+    ".orig",
+    ".dump",
+    ".pem",
+    ".p12",
+    ".pfx",
+    ".7z",
+    ".rar",
+    ".tgz",
+    ".mdb",
+    ".sqlite",
+    ".kdbx",
+    ".asa",
+    ".axd",
+    ".inc",
+    ".cgi",
+    ".hprof",
+    "heapdump",
+    "jmx-console",
+    "invoker/",
+    "jolokia",
+    "manager/html",
+    "server-status",
+    "server-info",
+    "web.config",
+    "_all_dbs",
+    "_cat/",
+    "webshell",
+    "c99.",
+    "r57.",
+    "elmah",
+    "phpunit",
+    "xmlrpc.php",
+    "console.portal",
 ];
 
 /// Why a payload is junk; none if it can be taken for an attack.
@@ -117,6 +151,19 @@ pub fn is_harmless_field(value: &[u8]) -> bool {
         || is_plain_link(&text)
         || is_address(&text)
         || text.iter().all(|byte| text.first() == Some(byte))
+}
+
+/// A name of a parameter as applications choose them: words, dots, indexes and brackets, and no operator.
+#[must_use]
+pub fn is_ordinary_name(name: &[u8]) -> bool {
+    const POLLUTERS: [&[u8]; 4] = [b"__proto__", b"prototype", b"classloader", b"constructor"];
+    let lower = name.to_ascii_lowercase();
+    name.iter().all(|byte| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'_' | b'-' | b'.' | b':' | b'[' | b']' | b'+' | b' ')
+    }) && !POLLUTERS
+        .iter()
+        .any(|word| lower.windows(word.len()).any(|window| window == *word))
 }
 
 /// A mail address and nothing else.
@@ -252,6 +299,28 @@ fn is_plain_path(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_parameters_are_ordinary_until_they_carry_an_operator() {
+        for name in [
+            "user[role]",
+            "items[0][id]",
+            "a.b.c",
+            "filter[price][gte]",
+            "id[]",
+        ] {
+            assert!(is_ordinary_name(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "user[$ne]",
+            "__proto__[x]",
+            "a.constructor.prototype.b",
+            "id'--",
+            "x;y",
+        ] {
+            assert!(!is_ordinary_name(name.as_bytes()), "{name}");
+        }
+    }
 
     #[test]
     fn words_numbers_and_prose_are_junk() {

@@ -261,6 +261,7 @@ fn attack(
             let of_payload = !(!named && junk::is_harmless_field(field.value)
                 || field.marks.contains(Marks::BINARY)
                 || is_framing(field)
+                || is_ordinary_place(field, extractor)
                 || (no_path && field.location == Location::Path));
             if of_payload {
                 part.push(extractor, field, endpoint, &payload.class);
@@ -329,6 +330,17 @@ fn lookalike(
             true
         },
     );
+}
+
+/// Whether a field holds what always stands there: a name of a parameter, a page that linked here.
+fn is_ordinary_place(field: &Field<'_>, extractor: &Extractor) -> bool {
+    match field.location {
+        Location::QueryKey | Location::BodyKey => junk::is_ordinary_name(field.value),
+        Location::Referer => {
+            field.value.starts_with(b"http") && extractor.evidence(field.value).is_empty()
+        }
+        _ => false,
+    }
 }
 
 fn is_framing(field: &Field<'_>) -> bool {
