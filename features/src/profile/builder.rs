@@ -28,7 +28,7 @@ pub enum ProfileError {
     #[error("this is no profile: learn one with `weir-train fit`")]
     NoProfile,
     /// Written by another version of the program.
-    #[error("the profile has version {found}, this program reads version 1: learn it anew")]
+    #[error("the profile has version {found}, this program reads version 2: learn it anew")]
     Version {
         /// The version found.
         found: u8,

@@ -18,11 +18,11 @@ use super::host::{
     MAX_PATHS, Node,
 };
 use super::key_stats::{KeyStats, MAX_SKELETONS, MAX_TEXT, MAX_TRIGRAMS, MAX_VALUES, traits};
-use super::table::{Entry, QUOTA, Sources, Table};
+use super::table::{Entry, Sources, Table};
 use reader::{Reader, number};
 
 const MAGIC: &[u8; 8] = b"WEIRPROF";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHECKSUM: usize = 16;
 /// No builder within its bounds has been seen near this; whoever sends more wants the memory.
 const MAX_BYTES: usize = 512 << 20;
@@ -91,20 +91,19 @@ fn read(reader: &mut Reader<'_>) -> Option<ProfileBuilder> {
 
 impl Sources {
     fn write(self, out: &mut Vec<u8>) {
-        let count = self.count();
-        out.push(count as u8);
-        for source in self.0.into_iter().take(count) {
+        out.push(self.count() as u8);
+        if let Self::One(source) = self {
             out.extend_from_slice(&source.to_le_bytes());
         }
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let count = usize::from(reader.byte()?);
-        let mut sources = Self::EMPTY;
-        for slot in sources.0.iter_mut().take(count) {
-            *slot = u32::from_le_bytes(reader.array()?);
+        match reader.byte()? {
+            0 => Some(Self::None),
+            1 => Some(Self::One(u32::from_le_bytes(reader.array()?))),
+            2 => Some(Self::Several),
+            _ => None,
         }
-        (count <= QUOTA && sources.count() == count && sources.is_valid()).then_some(sources)
     }
 }
 
@@ -150,24 +149,35 @@ impl<K: Coded> Table<K> {
         number(out, self.entries.len() as u64);
         for entry in &self.entries {
             entry.key.write(out);
-            number(out, u64::from(entry.count));
-            entry.sources.write(out);
+            // Most entries have several sources: one bit says so.
+            match entry.sources {
+                Sources::One(source) => {
+                    number(out, u64::from(entry.count) << 1 | 1);
+                    out.extend_from_slice(&source.to_le_bytes());
+                }
+                _ => number(out, u64::from(entry.count) << 1),
+            }
         }
     }
 
     fn read(reader: &mut Reader<'_>, limit: usize) -> Option<Self> {
         let cut = reader.flag()?;
-        let length = reader.length(limit, 3)?;
+        let length = reader.length(limit, 2)?;
         let mut entries: Vec<Entry<K>> = Vec::with_capacity(length);
         for _ in 0..length {
             let key = K::read(reader)?;
             if entries.last().is_some_and(|last| last.key >= key) {
                 return None;
             }
+            let number = reader.number()?;
             entries.push(Entry {
                 key,
-                count: u32::try_from(reader.number()?).ok()?,
-                sources: Sources::read(reader)?,
+                count: u32::try_from(number >> 1).ok()?,
+                sources: if number & 1 == 1 {
+                    Sources::One(u32::from_le_bytes(reader.array()?))
+                } else {
+                    Sources::Several
+                },
             });
         }
         (!cut || length == limit).then_some(Self { entries, cut })

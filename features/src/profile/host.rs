@@ -92,7 +92,7 @@ impl Default for EndpointStats {
     fn default() -> Self {
         Self {
             requests: 0,
-            sources: Sources::EMPTY,
+            sources: Sources::None,
             methods: Table::default(),
             names: Table::default(),
             name_sets: Table::default(),
@@ -254,7 +254,7 @@ impl Default for HostStats {
     fn default() -> Self {
         Self {
             requests: 0,
-            sources: Sources::EMPTY,
+            sources: Sources::None,
             extensions: Table::default(),
             paths: Default::default(),
             keys: Keys::new(),

@@ -151,7 +151,7 @@ impl Default for KeyStats {
             observations: 0,
             requests: 0,
             is_parameter: false,
-            sources: Sources::EMPTY,
+            sources: Sources::None,
             values: Table::default(),
             skeletons: Table::default(),
             texts: BTreeMap::new(),

@@ -137,9 +137,9 @@ fn familiar(table: &Table<u64>, total: f64) -> Known<u64> {
                 let mut entry = *entry;
                 if is_known(entry.sources, u64::from(entry.count)) {
                     // Admitted: the quota below asks for one source.
-                    entry.sources = Sources::one(0);
+                    entry.sources = Sources::Several;
                 } else {
-                    entry.sources = Sources::EMPTY;
+                    entry.sources = Sources::None;
                 }
                 entry
             })

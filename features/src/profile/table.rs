@@ -12,51 +12,34 @@
 /// query values.
 pub(crate) const QUOTA: usize = 2;
 
-/// The [`QUOTA`] smallest distinct sources, as 32-bit hashes in ascending order; `NONE` fills what is empty.
+/// Which sources brought something, as far as the quota asks: none, this one (a 32-bit hash), or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sources(pub(crate) [u32; QUOTA]);
-
-const NONE: u32 = u32::MAX;
+pub(crate) enum Sources {
+    None,
+    One(u32),
+    Several,
+}
 
 impl Sources {
-    pub(crate) const EMPTY: Self = Self([NONE; QUOTA]);
-
-    pub(crate) fn one(source: u32) -> Self {
-        let mut sources = Self::EMPTY;
-        sources.add(source);
-        sources
-    }
-
     pub(crate) fn add(&mut self, source: u32) {
-        let mut carry = source.min(NONE - 1);
-        for slot in &mut self.0 {
-            if *slot == carry {
-                return;
-            }
-            if carry < *slot {
-                std::mem::swap(slot, &mut carry);
-            }
-        }
+        self.merge(Self::One(source));
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
-        for source in other.0 {
-            if source != NONE {
-                self.add(source);
-            }
-        }
+        *self = match (*self, other) {
+            (Self::None, sources) | (sources, Self::None) => sources,
+            (Self::One(one), Self::One(two)) if one == two => Self::One(one),
+            _ => Self::Several,
+        };
     }
 
+    /// How many there were, at most [`QUOTA`].
     pub(crate) fn count(self) -> usize {
-        self.0.iter().filter(|slot| **slot != NONE).count()
-    }
-
-    /// Ascending, distinct, filled from the front.
-    pub(crate) fn is_valid(self) -> bool {
-        self.0.windows(2).all(|pair| match pair {
-            [first, second] => first < second || (*first == NONE && *second == NONE),
-            _ => true,
-        })
+        match self {
+            Self::None => 0,
+            Self::One(_) => 1,
+            Self::Several => QUOTA,
+        }
     }
 }
 
@@ -98,7 +81,7 @@ impl<K: Copy + Ord> Table<K> {
             Entry {
                 key,
                 count,
-                sources: Sources::one(source),
+                sources: Sources::One(source),
             },
             limit,
         );
