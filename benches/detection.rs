@@ -11,7 +11,8 @@
 )]
 
 use divan::Bencher;
-use divan::counter::BytesCount;
+use divan::counter::{BytesCount, ItemsCount};
+use weir_features::profile::{PROFILE_WIDTH, ProfileBuilder, ProfileKey};
 use weir_features::{Extractor, FIELD_WIDTH, RequestView, Scratch, decode};
 
 #[path = "support/shapes.rs"]
@@ -55,6 +56,31 @@ fn extraction(bencher: Bencher<'_, '_>, shape: &Shape) {
                 fields.len()
             })
         });
+}
+
+/// The endpoint's look-up and every field's profile columns, by a profile that has seen the request 100 times.
+#[divan::bench(args = SHAPES)]
+fn profile(bencher: Bencher<'_, '_>, shape: &Shape) {
+    let request = shape.request();
+    let mut scratch = Scratch::default();
+    request.with_view(|view: &RequestView<'_>| {
+        let fields = Extractor::shared().extract(view, &mut scratch);
+        let mut builder = ProfileBuilder::new(ProfileKey::new([7; 16]));
+        for source in 0..100 {
+            builder.observe(view, &fields, source);
+        }
+        let profile = builder.freeze();
+        let mut row = [0.0_f32; PROFILE_WIDTH];
+        bencher
+            .counter(ItemsCount::new(fields.len()))
+            .bench_local(|| {
+                let endpoint = profile.endpoint(view, &fields);
+                for field in fields.iter() {
+                    endpoint.write(&field, &mut row);
+                }
+                row[0]
+            });
+    });
 }
 
 /// Extraction, ONNX Runtime, calibration: what a request waits for.

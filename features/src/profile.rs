@@ -3,15 +3,15 @@
 //! What must not be here: what a value looks like by itself (`row`), verdicts, clients, I/O.
 //!
 //! A [`ProfileBuilder`] learns from requests, a [`Profile`] made of it answers. Everything is remembered as keyed hashes
-//! in bounded tables ([`table`]), so that a builder depends on the set of observed requests alone: two builders that
-//! merge equal one that saw both captures. What only one source brought does not shape a profile ([`table::QUOTA`]).
+//! in bounded tables (`table`), so that a builder depends on the set of observed requests alone: two builders that
+//! merge equal one that saw both captures. What only one source brought does not shape a profile (`table::QUOTA`).
 //!
 //! The one thing remembered as it is are the beginnings of skeletons, for explanations: `aaa@a.a` becomes `a@a.a`, which
 //! holds no letter and no digit of any value. They are kept from the first source on, or two merged builders could not
 //! equal one; only those that several sources brought are ever shown.
 //!
-//! Bounds: [`builder::MAX_HOSTS`] hosts; per host and path length [`host::MAX_PATHS`] paths and per segment
-//! [`host::MAX_CHILDREN`] literal successors, beyond which segments become `*`; [`host::MAX_KEYS`] parameters an
+//! Bounds: 1,024 hosts; per host and path length about 4,096 paths and per segment
+//! 256 literal successors, beyond which segments become `*`; 1,024 parameters an
 //! endpoint; a parameter's tables take about 1 KB when it is an enumeration and at most about 110 KB in memory.
 
 mod bigrams;
