@@ -30,7 +30,7 @@ pub fn requests(dice: &mut Dice, templates: &[&OwnedRequest], count: usize) -> V
 /// A raw piece of a query or form: `name=value` with an unusual name, or the pairs that an interface's own language needs.
 fn pair(host: &str, dice: &mut Dice) -> String {
     if dice.chance(0.5) {
-        return draw("lk_pair", host, dice);
+        return draw("benign_pair", host, dice);
     }
     let name = draw("benign_key", host, dice);
     let value: String = value(dice)
@@ -101,20 +101,19 @@ fn placed(location: Location, host: &str, dice: &mut Dice) -> (Vec<u8>, Mode) {
     };
     let (value, mode) = match location {
         Location::RawBody => return (raw(host, dice), Mode::Replace),
-        Location::Path if dice.chance(0.6) => (draw("lk_target", host, dice), Mode::Replace),
+        Location::Path if dice.chance(0.6) => (draw("benign_target", host, dice), Mode::Replace),
         Location::Path => (
-            draw("benign_value", host, dice)
-                .replace(['?', '\\', '<', '>', '\'', '"', '\n', '\r'], "-"),
+            draw("benign_slug", host, dice).replace(['?', '\\', '<', '>', '\'', '"', '\n', '\r'], "-"),
             Mode::Replace,
         ),
         Location::QueryKey | Location::BodyKey => (pair(host, dice), Mode::Replace),
         Location::BodyValue | Location::Json => free(0.35, dice),
         Location::Xml => free(0.2, dice),
         Location::QueryValue => (draw("benign_value", host, dice), Mode::draw(dice)),
-        Location::Header => special("lk_header", 0.7, dice),
-        Location::Cookie => special("lk_cookie", 0.6, dice),
-        Location::Referer => special("lk_referer", 0.6, dice),
-        Location::UserAgent => (draw("lk_agent", host, dice), Mode::Replace),
+        Location::Header => special("benign_header", 0.7, dice),
+        Location::Cookie => special("benign_cookie", 0.6, dice),
+        Location::Referer => special("benign_referer", 0.6, dice),
+        Location::UserAgent => (draw("benign_agent", host, dice), Mode::Replace),
     };
     (value.into_bytes(), mode)
 }
