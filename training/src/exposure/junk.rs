@@ -34,7 +34,7 @@ impl Reason {
 }
 
 /// Parts of paths that say enough on their own when a client asks for them.
-const SENSITIVE: [&str; 78] = [
+const SENSITIVE: [&str; 87] = [
     "etc/",
     "/etc",
     "passwd",
@@ -113,6 +113,15 @@ const SENSITIVE: [&str; 78] = [
     "phpunit",
     "xmlrpc.php",
     "console.portal",
+    "/wso",
+    "b374k",
+    "/shell.",
+    "/cmd.",
+    "/alfa",
+    "adminer",
+    "/c99",
+    "/r57",
+    "backdoor",
 ];
 
 /// Why a payload is junk; none if it can be taken for an attack.

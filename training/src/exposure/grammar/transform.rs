@@ -10,6 +10,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use crate::exposure::dice::Dice;
 
 /// Every verb, for the test that no table names another.
+#[cfg(test)]
 pub(super) const VERBS: &[&str] = &[
     "b64",
     "b64u",
