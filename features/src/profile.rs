@@ -33,7 +33,7 @@ mod table;
 mod usual;
 
 pub use builder::{ProfileBuilder, ProfileError};
-pub use columns::{PROFILE_FEATURES, PROFILE_WIDTH};
+pub use columns::{PROFILE_CONTEXT, PROFILE_FEATURES, PROFILE_TOTAL, PROFILE_WIDTH};
 pub use deployments::NewEndpoints;
 pub use endpoint::{Endpoint, Profile};
 pub use usual::{UsualLevel, UsualShape, UsualValue};

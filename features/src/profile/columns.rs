@@ -51,3 +51,9 @@ columns! {
     PATH_UNKNOWN = "unknown part of the path",
     EXTENSION_NEW = "never seen file extension",
 }
+
+/// The columns that say what kind of place it is and how well it is known; the others tell departures from it.
+pub const PROFILE_CONTEXT: [usize; 4] = [SPOKE, AT_ENDPOINT, MATURITY, VARIETY];
+
+/// The column that adds up everything never seen.
+pub const PROFILE_TOTAL: usize = TOTAL;

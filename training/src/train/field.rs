@@ -93,6 +93,7 @@ pub struct FieldTraining {
 
 struct Run<'a> {
     options: &'a FieldOptions,
+    withheld: &'a [usize],
     normal: Array2<f32>,
     copies: &'a [u32],
     exposure: Array2<f32>,
@@ -114,6 +115,8 @@ pub struct FieldRows<'a> {
     pub exposure: ArrayView2<'a, f32>,
     /// The columns of the profile, which are zeros where none has a say.
     pub profile: Range<usize>,
+    /// Columns that the network must tell from the others, without seeing them.
+    pub withheld: &'a [usize],
 }
 
 /// Trains on normal rows and, where there are any, against exposure rows.
@@ -149,6 +152,7 @@ pub fn train_field(
     let masked = zeros.take(rows.profile.len()).collect();
     let run = Run {
         options,
+        withheld: rows.withheld,
         masked,
         profile: rows.profile.clone(),
         normal: standardised(rows.normal),
@@ -189,7 +193,7 @@ impl Run<'_> {
         let mut stage = progress.stage("field", (epochs * rows) as u64);
         for epoch in 0..epochs {
             if epoch == warm_up {
-                trimmed = self.trim(&model.freeze_weights(), &mut order);
+                trimmed = self.trim(&self.frozen(&model), &mut order);
             }
             order.shuffle(&mut self.rng);
             let mut sum = 0.0;
@@ -216,7 +220,20 @@ impl Run<'_> {
         stage.finish(&format!(
             "{epochs} epochs of {rows} rows, loss {first:.4} to {last:.4}"
         ));
-        Ok((model.valid().freeze_weights(), trimmed, losses))
+        Ok((self.frozen(&model.valid()), trimmed, losses))
+    }
+
+    /// The weights, with nothing left of what was withheld.
+    fn frozen(&self, model: &FieldAutoencoder) -> Weights {
+        let mut weights = model.freeze_weights();
+        if let Some(first) = weights.layers.first_mut() {
+            for &column in self.withheld {
+                if column < first.weight.nrows() {
+                    first.weight.row_mut(column).fill(0.0);
+                }
+            }
+        }
+        weights
     }
 
     /// The rows, each as often as it has copies.
@@ -287,8 +304,17 @@ impl Run<'_> {
         let mut dice = vec![0u8; target.len()];
         self.rng.fill_bytes(&mut dice);
         let kept = target.iter().zip(&dice);
-        kept.map(|(&x, &die)| if die < threshold { 0.0 } else { x * scale })
-            .collect()
+        let mut input: Vec<f32> = kept
+            .map(|(&x, &die)| if die < threshold { 0.0 } else { x * scale })
+            .collect();
+        for row in input.chunks_exact_mut(self.normal.ncols()) {
+            for &column in self.withheld {
+                if let Some(value) = row.get_mut(column) {
+                    *value = 0.0;
+                }
+            }
+        }
+        input
     }
 
     /// Drops the rows that reconstruct worst: normal traffic is never clean, and what is rare enough to be missed by
@@ -361,6 +387,7 @@ mod tests {
             copies: &[],
             exposure: attacks.unwrap_or(&none).view(),
             profile: 0..0,
+            withheld: &[],
         };
         train_field(
             &rows,
@@ -426,6 +453,8 @@ mod tests {
                 copies: &all,
                 exposure: none.view(),
                 profile: 0..0,
+                withheld: &[],
+                withheld: &[],
             };
             let trained = train_field(
                 &rows,
@@ -460,6 +489,7 @@ mod tests {
             copies: &[],
             exposure: normal.view(),
             profile: 0..0,
+            withheld: &[],
         };
         let stopped = train_field(&rows, None, &options(), 1, Progress::Silent, &stop);
         assert_eq!(stopped.unwrap_err(), Stopped);
