@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use weir_features::{RequestContext, RequestVector, RequestView};
-use weir_scoring::engine::{Assessment, EngineScratch};
+use weir_scoring::engine::{Assessment, EngineScratch, Subject, Visit};
 
 use crate::config::{FailMode, Mode};
 use crate::runtime::{RetryAfter, Route, Shared, Snapshot};
@@ -171,9 +171,18 @@ fn scored(
         return Err(Failure::Deadline);
     }
     let filter = route.exceptions.for_path(input.request.path());
+    let subject = Subject {
+        request: &input.request,
+        vector: Some(&vector),
+        visit: Some(Visit {
+            client: input.client.visitor(),
+            time: epoch_seconds(input.time),
+            new_endpoints: &shared.new_endpoints,
+        }),
+    };
     with_scratch(|worker, scratch| {
         let assessment = engine
-            .score(worker, &input.request, Some(&vector), &filter, scratch)
+            .score(worker, &subject, &filter, scratch)
             .map_err(|error| {
                 tracing::warn!(route = %route.policy.id, %error, "scoring failed");
                 Failure::Scoring
@@ -184,14 +193,7 @@ fn scored(
         if decision.verdict != Verdict::Pass {
             let secrets = &snapshot.config.redact;
             decision.reason = engine
-                .explain(
-                    worker,
-                    &input.request,
-                    Some(&vector),
-                    &filter,
-                    scratch,
-                    secrets,
-                )
+                .explain(worker, &subject, &filter, scratch, secrets)
                 .inspect_err(|error| tracing::warn!(%error, "a verdict could not be explained"))
                 .ok();
         }

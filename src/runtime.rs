@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use weir_features::ClientWindows;
+use weir_features::profile::NewEndpoints;
 use weir_scoring::budget::{Budgets, Unsupported};
 
 use crate::audit::Audit;
@@ -99,11 +100,25 @@ impl fmt::Debug for Snapshot {
     }
 }
 
+/// New endpoints that are remembered, at about 200 bytes each.
+const NEW_ENDPOINTS: usize = 8192;
+/// Distinct clients that make a new endpoint a deployment.
+const DEPLOYMENT_CLIENTS: usize = 20;
+/// A new endpoint is forgotten after one to two of these without a request, in seconds.
+const DEPLOYMENT_WINDOW: f64 = 24.0 * 3600.0;
+
+/// The memory of new endpoints: how a deployment is told from a probe.
+pub fn new_endpoints() -> NewEndpoints {
+    NewEndpoints::new(NEW_ENDPOINTS, DEPLOYMENT_CLIENTS, DEPLOYMENT_WINDOW)
+}
+
 /// State that outlives every snapshot, and the pointer to the current one.
 pub struct Shared {
     current: ArcSwap<Snapshot>,
     /// Sliding windows of clients.
     pub windows: ClientWindows,
+    /// Who lately used endpoints that no profile knows.
+    pub new_endpoints: NewEndpoints,
     /// Every metric.
     pub metrics: Arc<Metrics>,
     /// Decision records.
@@ -125,6 +140,7 @@ impl Shared {
         Self {
             current: ArcSwap::from_pointee(first),
             windows: ClientWindows::new(clients),
+            new_endpoints: new_endpoints(),
             metrics,
             audit,
             capture,

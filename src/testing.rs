@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use weir_features::{RequestVector, RequestView};
+use weir_features::RequestView;
 use weir_scoring::budget::{Score, Scores};
 use weir_scoring::bundle::{Bundle, Manifest};
-use weir_scoring::engine::{Assessment, EngineScratch, FieldFilter, ScoreError, Timings};
+use weir_scoring::engine::{Assessment, EngineScratch, FieldFilter, ScoreError, Subject, Timings};
 use weir_scoring::ort::{ExecutionProvider, ProviderStatus, SessionError};
 use weir_scoring::reason::{Reason, SecretKeys};
 
@@ -129,12 +129,14 @@ impl Scorer for Fake {
     fn score(
         &self,
         _worker: usize,
-        _request: &RequestView<'_>,
-        vector: Option<&RequestVector>,
+        subject: &Subject<'_>,
         filter: &dyn FieldFilter,
         _scratch: &mut EngineScratch,
     ) -> Result<Assessment, ScoreError> {
-        assert!(vector.is_some(), "the windows of the client were asked");
+        assert!(
+            subject.vector.is_some(),
+            "the windows of the client were asked"
+        );
         let score = match self.behaviour {
             Behaviour::Scores(score) => score,
             Behaviour::UnlessExcepted(_)
@@ -170,8 +172,7 @@ impl Scorer for Fake {
     fn explain(
         &self,
         _worker: usize,
-        _request: &RequestView<'_>,
-        _vector: Option<&RequestVector>,
+        _subject: &Subject<'_>,
         _filter: &dyn FieldFilter,
         _scratch: &mut EngineScratch,
         _secrets: &SecretKeys,

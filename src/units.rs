@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -264,6 +264,11 @@ impl ClientIp {
             IpAddr::V4(address) => u128::from(address.to_bits()),
             IpAddr::V6(address) => address.to_bits() >> 64 << 64 | 1 << 32,
         }
+    }
+
+    /// A hash of the one whom a rate limit counts: who owns a /64 is one visitor.
+    pub fn visitor(self) -> u64 {
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(self.limit_key())
     }
 
     /// Whether the address is private, loopback, link-local or unique-local.

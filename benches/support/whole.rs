@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use divan::Bencher;
 use weir_scoring::bundle::Bundle;
-use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions};
+use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions, Subject};
 use weir_scoring::ort::{ExecutionProvider, Runtime};
 
 use crate::shapes::Shape;
@@ -19,7 +19,7 @@ pub(crate) fn bench(bencher: Bencher<'_, '_>, shape: &Shape) {
     let mut scratch = EngineScratch::default();
     bencher.bench_local(|| {
         request
-            .with_view(|view| engine.score(0, view, None, &NoExceptions, &mut scratch))
+            .with_view(|view| engine.score(0, &Subject::of(view), &NoExceptions, &mut scratch))
             .expect("a score")
             .rows
     });

@@ -19,6 +19,7 @@ mod builder;
 mod codec;
 mod columns;
 mod crowd;
+mod departures;
 mod deployments;
 mod endpoint;
 mod hash;
@@ -28,14 +29,17 @@ mod key_stats;
 mod known;
 mod request_parts;
 mod site;
+mod summary;
 mod symbols;
 mod table;
 mod usual;
 
 pub use builder::{ProfileBuilder, ProfileError};
 pub use columns::{PROFILE_CONTEXT, PROFILE_FEATURES, PROFILE_TOTAL, PROFILE_WIDTH};
+pub use departures::{Departures, with_total};
 pub use deployments::NewEndpoints;
 pub use endpoint::{Endpoint, Profile};
+pub use summary::ProfileSummary;
 pub use usual::{UsualLevel, UsualShape, UsualValue};
 
 /// The secret of a profile's hashes. Who has it can test whether a value was seen; nobody can list the values.

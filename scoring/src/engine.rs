@@ -14,7 +14,7 @@ use std::time::Instant;
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 use weir_features::profile::{Endpoint, PROFILE_WIDTH, Profile};
 use weir_features::schema::PROFILE_AT;
-use weir_features::{Extractor, Field, Fields, REQUEST_WIDTH, RequestVector, RequestView};
+use weir_features::{Extractor, Field, Fields, REQUEST_WIDTH, RequestVector};
 
 use crate::budget::Scores;
 use crate::bundle::{Bundle, Manifest};
@@ -27,6 +27,7 @@ use crate::reason::{Reason, SecretKeys};
 mod assessment;
 mod explain;
 mod load;
+mod subject;
 mod top;
 
 pub use assessment::{
@@ -34,6 +35,7 @@ pub use assessment::{
 };
 use load::Model;
 pub use load::{GOLDEN_TOLERANCE, LoadError};
+pub use subject::{Subject, Visit};
 use top::Top;
 
 /// Rows of one run: enough that a run's fixed cost is nothing beside its rows', and a matrix of 364 KiB a worker.
@@ -162,15 +164,14 @@ impl Engine {
         self.manifest.detectors.request.is_some()
     }
 
-    /// Scores a request. `worker` picks the session; `vector` feeds the request detector, which has no say without.
+    /// Scores a request. `worker` picks the session.
     ///
     /// # Errors
     /// When a detector fails. The engine stays usable.
     pub fn score(
         &self,
         worker: usize,
-        request: &RequestView<'_>,
-        vector: Option<&RequestVector>,
+        subject: &Subject<'_>,
         filter: &dyn FieldFilter,
         scratch: &mut EngineScratch,
     ) -> Result<Assessment, ScoreError> {
@@ -183,8 +184,8 @@ impl Engine {
             errors,
             fields: indices,
         } = scratch;
-        let fields = self.extractor.extract(request, features);
-        let endpoint = self.endpoint(request, &fields);
+        let fields = self.extractor.extract(subject.request, features);
+        let endpoint = self.endpoint(subject, &fields);
         timings.extract += started.elapsed();
         let buffers = Buffers {
             rows,
@@ -196,7 +197,7 @@ impl Engine {
             endpoint: endpoint.as_ref(),
         };
         let (top, count) = self.score_fields(&mut slot, known, filter, buffers, &mut timings)?;
-        let request_error = self.request_error(&mut slot, vector, &mut timings)?;
+        let request_error = self.request_error(&mut slot, subject.vector, &mut timings)?;
         let scores = self.scores(&top, request_error);
         let top = top.first().and_then(|best| {
             let field = fields.get(best.field)?;
@@ -222,8 +223,7 @@ impl Engine {
     pub fn explain(
         &self,
         worker: usize,
-        request: &RequestView<'_>,
-        vector: Option<&RequestVector>,
+        subject: &Subject<'_>,
         filter: &dyn FieldFilter,
         scratch: &mut EngineScratch,
         secrets: &SecretKeys,
@@ -235,8 +235,8 @@ impl Engine {
             errors,
             fields: indices,
         } = scratch;
-        let fields = self.extractor.extract(request, features);
-        let endpoint = self.endpoint(request, &fields);
+        let fields = self.extractor.extract(subject.request, features);
+        let endpoint = self.endpoint(subject, &fields);
         let known = Known {
             fields: &fields,
             endpoint: endpoint.as_ref(),
@@ -255,7 +255,7 @@ impl Engine {
         )?;
         Ok(Reason {
             fields: self.explain_fields(&mut slot, known, &top, buffers, secrets)?,
-            request: self.explain_request(&mut slot, vector)?,
+            request: self.explain_request(&mut slot, subject.vector)?,
         })
     }
 
@@ -337,9 +337,20 @@ impl Engine {
     }
 
     /// What the bundle knows of the place that a request goes to.
-    fn endpoint(&self, request: &RequestView<'_>, fields: &Fields<'_>) -> Option<Endpoint<'_>> {
-        let endpoint = self.profile.as_ref()?.endpoint(request, fields);
-        endpoint.is_known().then_some(endpoint)
+    fn endpoint(&self, subject: &Subject<'_>, fields: &Fields<'_>) -> Option<Endpoint<'_>> {
+        let endpoint = self.profile.as_ref()?.endpoint(subject.request, fields);
+        if !endpoint.is_known() {
+            return None;
+        }
+        let deployed = subject.visit.is_some_and(|visit| {
+            let Visit { client, time, .. } = visit;
+            visit.new_endpoints.seen(&endpoint, client, time)
+        });
+        Some(if deployed {
+            endpoint.deployed()
+        } else {
+            endpoint
+        })
     }
 
     /// Writes the row of a field; true when the site's profile has a say in it.

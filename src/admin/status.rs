@@ -29,6 +29,8 @@ pub(super) struct Status {
     routes: Vec<RouteStatus>,
     /// Clients with sliding windows.
     clients: usize,
+    /// Endpoints that no profile knows and that were used lately.
+    new_endpoints: usize,
     capture: bool,
 }
 
@@ -74,6 +76,7 @@ impl Status {
                 .map(|route| RouteStatus::of(route))
                 .collect(),
             clients: shared.windows.len(),
+            new_endpoints: shared.new_endpoints.len(),
             capture: snapshot.config.capture.is_some(),
         }
     }

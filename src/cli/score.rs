@@ -7,15 +7,16 @@ use std::io::{self, BufRead, Write};
 
 use serde::Serialize;
 use serde_json::json;
-use weir_features::{ClientKey, ClientWindows, RequestContext, RequestVector};
+use weir_features::profile::NewEndpoints;
+use weir_features::{ClientWindows, RequestContext, RequestVector};
 use weir_scoring::budget::{Budgets, Score, Scores, Verdict, verdict};
-use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions};
+use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions, Subject, Visit};
 use weir_scoring::ort::ExecutionProvider;
 use weir_scoring::reason::{Reason, SecretKeys};
 use weir_scoring::record::{MAX_LINE, RequestRecord};
 
 use super::Exit;
-use crate::runtime::model;
+use crate::runtime::{model, new_endpoints};
 use crate::units::ClientIp;
 
 /// Clients whose windows are kept; a file names fewer.
@@ -47,6 +48,7 @@ pub(super) fn score(options: &super::Score) -> Result<(), Exit> {
         budgets,
         explain: options.explain,
         windows: ClientWindows::new(CLIENTS),
+        new_endpoints: new_endpoints(),
         scratch: EngineScratch::default(),
         secrets: SecretKeys::default(),
     };
@@ -62,6 +64,7 @@ struct Scorer {
     budgets: Budgets,
     explain: bool,
     windows: ClientWindows,
+    new_endpoints: NewEndpoints,
     scratch: EngineScratch,
     secrets: SecretKeys,
 }
@@ -113,12 +116,21 @@ impl Scorer {
         let record = RequestRecord::parse(line).map_err(|error| error.to_string())?;
         let request = record.to_request().map_err(|error| error.to_string())?;
         request.with_view(|view| {
-            let vector = vector(&self.windows, &record, view);
-            let vector = vector.as_ref();
+            let visitor = Visitor::of(&record);
+            let vector = visitor.map(|visitor| visitor.vector(&self.windows, &record, view));
+            let subject = Subject {
+                request: view,
+                vector: vector.as_ref(),
+                visit: visitor.map(|visitor| Visit {
+                    client: visitor.client.visitor(),
+                    time: visitor.time,
+                    new_endpoints: &self.new_endpoints,
+                }),
+            };
             let failed = |error: weir_scoring::engine::ScoreError| error.to_string();
             let assessment = self
                 .engine
-                .score(0, view, vector, &NoExceptions, &mut self.scratch)
+                .score(0, &subject, &NoExceptions, &mut self.scratch)
                 .map_err(failed)?;
             let Scores {
                 combined,
@@ -130,14 +142,7 @@ impl Scorer {
             let reason = if self.explain || verdict != Verdict::Pass {
                 let reason = self
                     .engine
-                    .explain(
-                        0,
-                        view,
-                        vector,
-                        &NoExceptions,
-                        &mut self.scratch,
-                        &self.secrets,
-                    )
+                    .explain(0, &subject, &NoExceptions, &mut self.scratch, &self.secrets)
                     .map_err(failed)?;
                 let text = self.explain.then(|| reason.to_text());
                 Some(Explained { reason, text })
@@ -154,26 +159,46 @@ impl Scorer {
     }
 }
 
-/// The request vector, for records that say who asked and when. Responses feed the windows as they did live.
-fn vector(
-    windows: &ClientWindows,
-    record: &RequestRecord,
-    view: &weir_features::RequestView<'_>,
-) -> Option<RequestVector> {
-    let client = ClientIp::new(record.client.as_ref()?.parse().ok()?);
-    let key: ClientKey = client.key();
-    let time = record.time.as_ref()?.seconds();
-    let context = RequestContext {
-        client: key,
-        time,
-        private_address: client.is_private(),
-        country: None,
-    };
-    let vector = windows.request(view, &context);
-    if let Some(status) = record.status {
-        windows.response(key, time, status, record.response_bytes.unwrap_or(0));
+/// Who asked and when, for records that say so.
+#[derive(Clone, Copy)]
+struct Visitor {
+    client: ClientIp,
+    time: f64,
+}
+
+impl Visitor {
+    fn of(record: &RequestRecord) -> Option<Self> {
+        Some(Self {
+            client: ClientIp::new(record.client.as_ref()?.parse().ok()?),
+            time: record.time.as_ref()?.seconds(),
+        })
     }
-    Some(vector)
+
+    /// The request vector. Responses feed the windows as they did live.
+    fn vector(
+        self,
+        windows: &ClientWindows,
+        record: &RequestRecord,
+        view: &weir_features::RequestView<'_>,
+    ) -> RequestVector {
+        let Self { client, time } = self;
+        let context = RequestContext {
+            client: client.key(),
+            time,
+            private_address: client.is_private(),
+            country: None,
+        };
+        let vector = windows.request(view, &context);
+        if let Some(status) = record.status {
+            windows.response(
+                client.key(),
+                time,
+                status,
+                record.response_bytes.unwrap_or(0),
+            );
+        }
+        vector
+    }
 }
 
 /// Reads a line without its end: `Some(false)` for one that is too long and was skipped, `None` at the end.
@@ -224,6 +249,7 @@ mod tests {
             budgets: Budgets::default(),
             explain: false,
             windows: ClientWindows::new(10),
+            new_endpoints: new_endpoints(),
             scratch: EngineScratch::default(),
             secrets: SecretKeys::default(),
         };

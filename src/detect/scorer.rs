@@ -2,9 +2,8 @@
 //!
 //! Not here: loading one (`runtime::reload`). Tests put scorers that fail, hang or panic behind it.
 
-use weir_features::{RequestVector, RequestView};
 use weir_scoring::bundle::Manifest;
-use weir_scoring::engine::{Assessment, Engine, EngineScratch, FieldFilter, ScoreError};
+use weir_scoring::engine::{Assessment, Engine, EngineScratch, FieldFilter, ScoreError, Subject};
 use weir_scoring::ort::ProviderStatus;
 use weir_scoring::reason::{Reason, SecretKeys};
 
@@ -17,8 +16,7 @@ pub trait Scorer: Send + Sync {
     fn score(
         &self,
         worker: usize,
-        request: &RequestView<'_>,
-        vector: Option<&RequestVector>,
+        subject: &Subject<'_>,
         filter: &dyn FieldFilter,
         scratch: &mut EngineScratch,
     ) -> Result<Assessment, ScoreError>;
@@ -30,8 +28,7 @@ pub trait Scorer: Send + Sync {
     fn explain(
         &self,
         worker: usize,
-        request: &RequestView<'_>,
-        vector: Option<&RequestVector>,
+        subject: &Subject<'_>,
         filter: &dyn FieldFilter,
         scratch: &mut EngineScratch,
         secrets: &SecretKeys,
@@ -51,24 +48,22 @@ impl Scorer for Engine {
     fn score(
         &self,
         worker: usize,
-        request: &RequestView<'_>,
-        vector: Option<&RequestVector>,
+        subject: &Subject<'_>,
         filter: &dyn FieldFilter,
         scratch: &mut EngineScratch,
     ) -> Result<Assessment, ScoreError> {
-        self.score(worker, request, vector, filter, scratch)
+        self.score(worker, subject, filter, scratch)
     }
 
     fn explain(
         &self,
         worker: usize,
-        request: &RequestView<'_>,
-        vector: Option<&RequestVector>,
+        subject: &Subject<'_>,
         filter: &dyn FieldFilter,
         scratch: &mut EngineScratch,
         secrets: &SecretKeys,
     ) -> Result<Reason, ScoreError> {
-        self.explain(worker, request, vector, filter, scratch, secrets)
+        self.explain(worker, subject, filter, scratch, secrets)
     }
 
     fn bundle_id(&self) -> &str {

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Context;
 use weir_features::{Extractor, Location, RequestVector, Scratch};
 use weir_scoring::budget::Scores;
-use weir_scoring::engine::{Engine, EngineScratch, NoExceptions};
+use weir_scoring::engine::{Engine, EngineScratch, NoExceptions, Subject};
 use weir_scoring::record::OwnedRequest;
 
 use crate::progress::{Progress, Stage, Stop};
@@ -162,7 +162,13 @@ fn work(
         let mut scored = Vec::with_capacity(chunk.len());
         for (request, vector) in *chunk {
             let assessment = request
-                .with_view(|view| engine.score(worker, view, *vector, &NoExceptions, &mut scratch))
+                .with_view(|view| {
+                    let subject = Subject {
+                        vector: *vector,
+                        ..Subject::of(view)
+                    };
+                    engine.score(worker, &subject, &NoExceptions, &mut scratch)
+                })
                 .context("cannot score a request")?;
             scored.push(Scored {
                 scores: assessment.scores,

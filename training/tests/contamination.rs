@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use weir_features::Extractor;
 use weir_scoring::bundle::Bundle;
-use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions};
+use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions, Subject};
 use weir_scoring::ort::{ExecutionProvider, Runtime};
 use weir_scoring::record::{OwnedRequest, RequestRecord};
 use weir_train::data::Exposure;
@@ -303,7 +303,7 @@ fn balanced_accuracy(bundle: &Path) -> f64 {
             shop.request()
         };
         let score = owned(&[request])[0].with_view(|view| {
-            let assessment = engine.score(0, view, None, &NoExceptions, &mut scratch);
+            let assessment = engine.score(0, &Subject::of(view), &NoExceptions, &mut scratch);
             assessment.unwrap().scores.field.value()
         });
         scores.push((score, attack));

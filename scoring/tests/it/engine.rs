@@ -9,6 +9,7 @@ use weir_scoring::budget::{Budgets, Score, Verdict, verdict};
 use weir_scoring::bundle::{Bundle, FIELD_MODEL};
 use weir_scoring::engine::{
     Assessment, CHUNK_ROWS, Engine, EngineOptions, EngineScratch, FieldFilter, NoExceptions,
+    Subject,
 };
 use weir_scoring::gate::{self, ModelShape};
 use weir_scoring::ort::{ExecutionProvider, Session};
@@ -21,7 +22,7 @@ const ATTACK: &str = "/search?q=%27%20UNION%20SELECT%20name,%20password%20FROM%2
 fn score(request: &OwnedRequest, filter: &dyn FieldFilter) -> Assessment {
     let mut scratch = EngineScratch::default();
     request
-        .with_view(|view| ENGINE.score(0, view, None, filter, &mut scratch))
+        .with_view(|view| ENGINE.score(0, &Subject::of(view), filter, &mut scratch))
         .unwrap()
 }
 
@@ -212,7 +213,13 @@ fn the_request_detector_flags_but_does_not_block() {
     let mut scratch = EngineScratch::default();
     let mut with = |vector| {
         ordinary
-            .with_view(|view| ENGINE.score(1, view, vector, &NoExceptions, &mut scratch))
+            .with_view(|view| {
+                let subject = Subject {
+                    vector,
+                    ..Subject::of(view)
+                };
+                ENGINE.score(1, &subject, &NoExceptions, &mut scratch)
+            })
             .unwrap()
             .scores
     };
@@ -238,7 +245,12 @@ fn workers_share_an_engine() {
                 for _ in 0..50 {
                     let found = request(ATTACK)
                         .with_view(|view| {
-                            ENGINE.score(worker / 2, view, None, &NoExceptions, &mut scratch)
+                            ENGINE.score(
+                                worker / 2,
+                                &Subject::of(view),
+                                &NoExceptions,
+                                &mut scratch,
+                            )
                         })
                         .unwrap();
                     assert_eq!(found.scores, expected);
@@ -273,7 +285,7 @@ fn cuda_that_cannot_start_falls_back_and_says_so() {
 fn a_worker_number_beyond_the_slots_is_served() {
     let mut scratch = EngineScratch::default();
     let found = request(ATTACK)
-        .with_view(|view| ENGINE.score(usize::MAX, view, None, &NoExceptions, &mut scratch))
+        .with_view(|view| ENGINE.score(usize::MAX, &Subject::of(view), &NoExceptions, &mut scratch))
         .unwrap();
     assert_eq!(found.scores, score(&request(ATTACK), &NoExceptions).scores);
     assert_eq!(OPTIONS.workers, 2);

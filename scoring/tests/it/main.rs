@@ -11,6 +11,7 @@ mod engine;
 mod gate;
 mod hostile;
 mod model;
+mod profile;
 mod reason;
 mod runtime;
 mod traffic;

@@ -1,6 +1,6 @@
 //! Explanations, as an operator reads them.
 
-use weir_scoring::engine::{EngineScratch, NoExceptions};
+use weir_scoring::engine::{EngineScratch, NoExceptions, Subject};
 use weir_scoring::gate::{self, ModelShape};
 use weir_scoring::reason::{Reason, SecretKeys, TOP_FIELDS};
 use weir_scoring::record::OwnedRequest;
@@ -11,10 +11,13 @@ fn explain(request: &OwnedRequest) -> Reason {
     let mut scratch = EngineScratch::default();
     request
         .with_view(|view| {
+            let subject = Subject {
+                vector: Some(&[0.5; 35]),
+                ..Subject::of(view)
+            };
             ENGINE.explain(
                 0,
-                view,
-                Some(&[0.5; 35]),
+                &subject,
                 &NoExceptions,
                 &mut scratch,
                 &SecretKeys::default(),

@@ -1,7 +1,7 @@
 //! The requests that an operator should look at: the highest normal ones and the lowest attacks, with their explanations.
 
 use weir_features::{Location, RequestVector};
-use weir_scoring::engine::{Engine, EngineScratch, NoExceptions};
+use weir_scoring::engine::{Engine, EngineScratch, NoExceptions, Subject};
 use weir_scoring::reason::{Reason, SecretKeys};
 use weir_scoring::record::OwnedRequest;
 
@@ -97,11 +97,14 @@ fn explained(
     let engine = engine?;
     let mut scratch = EngineScratch::default();
     request.with_view(|view| {
+        let subject = Subject {
+            vector,
+            ..Subject::of(view)
+        };
         engine
             .explain(
                 0,
-                view,
-                vector,
+                &subject,
                 &NoExceptions,
                 &mut scratch,
                 &SecretKeys::default(),
