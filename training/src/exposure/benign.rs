@@ -16,7 +16,7 @@ pub use bodies::{form, json, key, multipart, text, value, xml};
 
 /// Where look-alikes are put, in the order of [`Location::ALL`].
 const WEIGHTS: [f64; 12] = [
-    5.0, 5.0, 18.0, 4.0, 14.0, 12.0, 10.0, 8.0, 6.0, 7.0, 5.0, 2.0,
+    2.0, 5.0, 18.0, 4.0, 14.0, 12.0, 10.0, 8.0, 6.0, 7.0, 5.0, 2.0,
 ];
 
 /// `count` ordinary requests made of `templates` by grafting ordinary values into them.
@@ -103,7 +103,8 @@ fn placed(location: Location, host: &str, dice: &mut Dice) -> (Vec<u8>, Mode) {
         Location::RawBody => return (raw(host, dice), Mode::Replace),
         Location::Path if dice.chance(0.6) => (draw("benign_target", host, dice), Mode::Replace),
         Location::Path => (
-            draw("benign_slug", host, dice).replace(['?', '\\', '<', '>', '\'', '"', '\n', '\r'], "-"),
+            draw("benign_slug", host, dice)
+                .replace(['?', '\\', '<', '>', '\'', '"', '\n', '\r'], "-"),
             Mode::Replace,
         ),
         Location::QueryKey | Location::BodyKey => (pair(host, dice), Mode::Replace),
