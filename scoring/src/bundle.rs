@@ -20,7 +20,7 @@ mod manifest;
 mod writer;
 
 pub use manifest::{
-    DataSummary, Detectors, FieldDetector, FileEntry, Golden, GoldenRows, Manifest,
+    DataSummary, Detectors, FieldDetector, FileEntry, Golden, GoldenRows, KnownSites, Manifest,
     RequestDetector, Usual,
 };
 pub use writer::BundleWriter;

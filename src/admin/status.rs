@@ -5,6 +5,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use weir_scoring::bundle::KnownSites;
 use weir_scoring::ort::ProviderStatus;
 
 use super::Context;
@@ -41,6 +42,9 @@ struct Bundle {
     fingerprint: String,
     detectors: Vec<&'static str>,
     smallest_budget: f64,
+    /// What is known of the sites it was trained for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<KnownSites>,
     execution_provider: ProviderStatus,
 }
 
@@ -95,6 +99,7 @@ impl Bundle {
             fingerprint: manifest.fingerprint.clone(),
             detectors,
             smallest_budget: manifest.smallest_budget,
+            profile: manifest.data.profile,
             execution_provider: engine.provider().clone(),
         }
     }

@@ -9,6 +9,7 @@ pub mod field;
 mod held_out;
 mod publish;
 pub mod request;
+mod site_profile;
 pub mod timeline;
 mod usual;
 pub mod vectors;
@@ -19,7 +20,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use weir_features::profile::ProfileBuilder;
-use weir_scoring::bundle::{Bundle, PROFILE};
+use weir_scoring::bundle::{Bundle, KnownSites, PROFILE};
 use weir_scoring::calibration::Calibration;
 use weir_scoring::ort::Runtime;
 use weir_scoring::reason::SecretKeys;
@@ -34,6 +35,7 @@ use calibrate::{Errors, calibrate, distinct_held_out};
 use corpus::Corpus;
 use field::{FieldData, FieldDetector, FieldOutcome};
 use request::RequestDetector;
+use site_profile::SiteProfile;
 use timeline::Timeline;
 
 /// Which detectors are trained.
@@ -113,6 +115,8 @@ pub struct FitReport {
     pub quarantine: Option<PathBuf>,
     /// The smallest false-positive budget the calibration supports.
     pub smallest_budget: f64,
+    /// What the bundle's profile holds; `None` where it is for other sites.
+    pub profile: Option<KnownSites>,
     /// Wall-clock seconds.
     pub seconds: f64,
 }
@@ -154,6 +158,10 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
     let references: Vec<&OwnedRequest> = requests.iter().map(|request| &request.request).collect();
     let known = base.as_ref().and_then(|base| base.profile.as_ref());
     let timeline = Timeline::learn(&requests, known, options.seed, progress, stop)?;
+    let other_sites = options.held_out.resolve(&requests) == HeldOut::Site;
+    let profile = (!other_sites)
+        .then(|| SiteProfile::of(timeline.learned()))
+        .transpose()?;
     let corpus = Corpus::extract(
         &references,
         Some(&timeline),
@@ -171,7 +179,6 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
         timeline: &timeline,
     };
     let field = field_part(&data, base.as_ref(), options, progress, stop)?;
-    let other_sites = options.held_out.resolve(&requests) == HeldOut::Site;
     let row_errors = field.detector.errors(corpus.rows.clone());
     let without_profile = field.detector.errors_without_profile(corpus.rows.clone());
     let request = request_part(&requests, &held_out, options, progress, stop)?;
@@ -203,7 +210,7 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
         request: request.as_ref(),
         calibrated: &calibrated,
         base: base.as_ref().map(|base| base.bundle.manifest()),
-        profile: (!other_sites).then(|| timeline.learned()),
+        profile: profile.as_ref(),
         options,
     };
     let (id, detectors) = publish::publish(&contents, runtime, stop)?;
@@ -223,6 +230,7 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
         quarantined_rows: outcome.map_or(0, |outcome| outcome.quarantined.len()),
         quarantine,
         smallest_budget: calibrated.smallest_budget,
+        profile: profile.map(|profile| profile.holds),
         seconds: started.elapsed().as_secs_f64(),
     })
 }

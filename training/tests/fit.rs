@@ -15,8 +15,11 @@ use std::path::{Path, PathBuf};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use weir_features::{ClientKey, ClientWindows, RequestContext};
-use weir_scoring::bundle::Bundle;
+use weir_features::profile::ProfileBuilder;
+use weir_features::{
+    ClientKey, ClientWindows, Extractor, Location, RequestContext, RequestView, Scratch,
+};
+use weir_scoring::bundle::{Bundle, PROFILE};
 use weir_train::fit::{Detectors, FitOptions, HeldOut, fit};
 use weir_train::progress::{Progress, Stop, Stopped};
 use weir_train::train::{FieldOptions, RequestOptions};
@@ -216,6 +219,110 @@ fn a_base_is_tuned_or_kept() {
             .iter()
             .any(|source| source.starts_with("base "))
     );
+}
+
+/// A capture of one endpoint with one parameter that the other captures do not have.
+fn capture_of(path: &Path, endpoint: &str, parameter: &str) {
+    let mut file = fs::File::create(path).unwrap();
+    for i in 0..300 {
+        let record = json!({
+            "method": "GET", "uri": format!("/{endpoint}?{parameter}={}", i * 7919 % 10_007),
+            "headers": [["Host", "shop.example"]], "client": format!("10.0.0.{}", i % 7),
+            "time": 1_800_000_000 + i,
+        });
+        writeln!(file, "{record}").unwrap();
+    }
+}
+
+/// Whether the bundle's profile knows the parameter at the endpoint.
+fn knows(bundle: &Bundle, endpoint: &str, parameter: &str) -> bool {
+    let profile = ProfileBuilder::from_bytes(bundle.file(PROFILE).unwrap())
+        .unwrap()
+        .freeze();
+    let target = format!("/{endpoint}?{parameter}=7");
+    let request = RequestView {
+        method: b"GET",
+        target: target.as_bytes(),
+        headers: &[(b"Host", b"shop.example")],
+        body: b"",
+        body_truncated: false,
+    };
+    let mut scratch = Scratch::default();
+    let fields = Extractor::shared().extract(&request, &mut scratch);
+    let value = fields
+        .iter()
+        .find(|field| field.location == Location::QueryValue)
+        .unwrap();
+    let usual = profile.endpoint(&request, &fields).usual(&value).unwrap();
+    usual.is_endpoint_known && usual.is_key_known
+}
+
+#[test]
+fn a_bases_profile_is_continued() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    attacks(&path.join("attacks.jsonl"));
+    let step = |name: &str, endpoint: &str, parameter: &str, base: Option<&str>| {
+        let normal = path.join(format!("{name}.jsonl"));
+        capture_of(&normal, endpoint, parameter);
+        run(&FitOptions {
+            normal: vec![normal],
+            detectors: Detectors::Field,
+            base: base.map(|base| path.join(base)),
+            ..options(path, name)
+        })
+    };
+    let first = step("first", "search", "term", None);
+    assert!(knows(&first, "search", "term") && !knows(&first, "offer", "page"));
+    let second = step("second", "offer", "page", Some("first"));
+    assert!(knows(&second, "search", "term") && knows(&second, "offer", "page"));
+    let alone = step("alone", "offer", "page", None);
+    assert!(!knows(&alone, "search", "term") && knows(&alone, "offer", "page"));
+
+    let holds = second.manifest().data.profile.unwrap();
+    assert_eq!((holds.requests, holds.sites, holds.endpoints), (600, 1, 2));
+    assert_eq!(holds.bytes, second.file(PROFILE).unwrap().len() as u64);
+    let listed = |bundle: &Bundle| {
+        let files = &bundle.manifest().files;
+        files.iter().any(|file| file.name == PROFILE)
+    };
+    assert!(listed(&first) && listed(&second));
+}
+
+#[test]
+fn a_bundle_for_other_sites_holds_no_profile() {
+    let directory = directory();
+    let bundle = run(&FitOptions {
+        detectors: Detectors::Field,
+        held_out: HeldOut::Site,
+        ..options(directory.path(), "bundle")
+    });
+    assert!(bundle.file(PROFILE).is_none());
+    assert_eq!(bundle.manifest().data.profile, None);
+}
+
+#[test]
+fn sources_are_clients_where_the_capture_names_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    attacks(&path.join("attacks.jsonl"));
+    let normal = path.join("normal.jsonl");
+    capture_of(&normal, "search", "term");
+    // One client, once: what it alone brings is not known afterwards.
+    let mut file = fs::OpenOptions::new().append(true).open(&normal).unwrap();
+    for i in 0..2 {
+        let record = json!({
+            "method": "GET", "uri": format!("/hidden?door={i}"), "headers": [["Host", "shop.example"]],
+            "client": "10.9.9.9", "time": 1_800_000_100 + i,
+        });
+        writeln!(file, "{record}").unwrap();
+    }
+    let bundle = run(&FitOptions {
+        normal: vec![normal],
+        detectors: Detectors::Field,
+        ..options(path, "bundle")
+    });
+    assert!(knows(&bundle, "search", "term") && !knows(&bundle, "hidden", "door"));
 }
 
 #[test]

@@ -36,8 +36,11 @@ pub enum ProfileError {
     /// Truncated or changed on its way.
     #[error("the profile is damaged: copy it again or learn it anew")]
     Damaged,
-    /// Larger than any profile within its bounds.
-    #[error("the profile is larger than 512 MiB: learn it from fewer hosts")]
+    /// More than a process should hold in memory.
+    #[error(
+        "the profile is larger than 64 MiB or has more than 250,000 segments of paths and parameters: learn it from fewer \
+         hosts"
+    )]
     TooLarge,
 }
 
@@ -158,5 +161,11 @@ impl ProfileBuilder {
     #[must_use]
     pub fn freeze(&self) -> Profile {
         Profile::of(self)
+    }
+
+    /// The same when nothing more will be learned: host by host, so that both are never in memory as a whole.
+    #[must_use]
+    pub fn into_profile(self) -> Profile {
+        Profile::from_builder(self)
     }
 }

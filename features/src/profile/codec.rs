@@ -24,8 +24,10 @@ use reader::{Reader, number};
 const MAGIC: &[u8; 8] = b"WEIRPROF";
 const VERSION: u8 = 2;
 const CHECKSUM: usize = 16;
-/// No builder within its bounds has been seen near this; whoever sends more wants the memory.
-const MAX_BYTES: usize = 512 << 20;
+/// A profile is no larger: 100,000 parameters of six values each took 48 MiB, and about five times as much in memory.
+const MAX_BYTES: usize = 64 << 20;
+/// Segments of paths and parameters that a profile may have: empty ones are few bytes here and hundreds in memory.
+const MAX_PLACES: usize = 250_000;
 
 impl ProfileBuilder {
     /// Everything learned so far, versioned and checksummed; the same for every order of observation.
@@ -71,10 +73,13 @@ impl ProfileBuilder {
         if Sha256::digest(content).get(..CHECKSUM) != Some(checksum) {
             return Err(ProfileError::Damaged);
         }
-        let mut reader = Reader(content.get(MAGIC.len() + 1..).unwrap_or_default());
-        read(&mut reader)
-            .filter(|_| reader.0.is_empty())
-            .ok_or(ProfileError::Damaged)
+        let content = content.get(MAGIC.len() + 1..).unwrap_or_default();
+        let mut reader = Reader(content, MAX_PLACES);
+        match read(&mut reader) {
+            Some(builder) if reader.0.is_empty() => Ok(builder),
+            None if reader.1 == 0 => Err(ProfileError::TooLarge),
+            _ => Err(ProfileError::Damaged),
+        }
     }
 }
 
@@ -202,6 +207,7 @@ impl KeyStats {
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        reader.place()?;
         let observations = reader.number()?;
         let requests = reader.number()?;
         let is_parameter = reader.flag()?;
@@ -324,6 +330,7 @@ impl Node {
 
     /// `depth`: how many segments may still follow.
     fn read(reader: &mut Reader<'_>, depth: usize) -> Option<Self> {
+        reader.place()?;
         let flags = reader.byte()?;
         let has = |flag: u8| flags & flag != 0;
         let endpoint = match has(HAS_ENDPOINT) {

@@ -19,7 +19,7 @@ use crate::request::RequestView;
 /// What is usual, immutable: share one among all workers. Look-ups allocate nothing.
 #[derive(Clone)]
 pub struct Profile {
-    key: ProfileKey,
+    pub(super) key: ProfileKey,
     requests: u64,
     /// In ascending order of their hashes.
     hosts: Box<[(u64, HostProfile)]>,
@@ -43,7 +43,19 @@ impl Profile {
             hosts: builder
                 .hosts
                 .iter()
-                .map(|(hash, stats)| (*hash, HostProfile::of(stats)))
+                .map(|(hash, stats)| (*hash, HostProfile::of(stats.clone())))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn from_builder(builder: ProfileBuilder) -> Self {
+        Self {
+            key: builder.key,
+            requests: builder.requests,
+            hosts: builder
+                .hosts
+                .into_iter()
+                .map(|(hash, stats)| (hash, HostProfile::of(stats)))
                 .collect(),
         }
     }
@@ -90,7 +102,7 @@ const SHAPE: usize = PROFILE_WIDTH - column::ENDPOINT_NEW;
 /// What a profile knows about one request's endpoint.
 #[derive(Clone, Copy)]
 pub struct Endpoint<'p> {
-    profile: &'p Profile,
+    pub(super) profile: &'p Profile,
     pub(super) host: Option<&'p HostProfile>,
     pub(super) endpoint: Option<&'p EndpointProfile>,
     shape: [f32; SHAPE],

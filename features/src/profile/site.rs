@@ -192,10 +192,10 @@ pub(crate) struct Found<'p> {
 }
 
 impl HostProfile {
-    pub(crate) fn of(stats: &HostStats) -> Self {
-        let mut root = stats.root.clone();
+    pub(crate) fn of(stats: HostStats) -> Self {
+        let mut root = stats.root;
         fold_rare(&mut root);
-        let mut keys = stats.keys.clone();
+        let mut keys = stats.keys;
         let mut least = reach(&keys);
         let (mut total, mut novel) = (0.0, 0.0);
         root.each(&mut |endpoint| {
@@ -217,6 +217,8 @@ impl HostProfile {
             endpoints: Vec::new(),
             steps: Vec::new(),
         };
+        // As much as all endpoints together: their profiles take its place.
+        drop(keys);
         host.add(&root);
         host
     }

@@ -55,6 +55,10 @@ fn item(id: u32, query: &str) -> Sample {
 }
 
 fn shop() -> Profile {
+    learned_shop().freeze()
+}
+
+fn learned_shop() -> ProfileBuilder {
     let mut builder = builder();
     for index in 0..200 {
         let query = format!("page={}&sort=name", index % 9);
@@ -65,7 +69,7 @@ fn shop() -> Profile {
         );
     }
     assert_eq!(builder.requests(), 200);
-    builder.freeze()
+    builder
 }
 
 #[test]
@@ -377,4 +381,57 @@ fn a_new_endpoint_that_many_clients_use_is_a_deployment() {
         !visit("/sale/3", 1, 40_000.0),
         "forgotten after two windows"
     );
+}
+
+/// Bytes of a profile of so many hosts, each with 1,024 parameters of which nothing is known.
+fn empty_parameters(hosts: u16) -> Vec<u8> {
+    let mut bytes = b"WEIRPROF\x02".to_vec();
+    bytes.extend([0; 17]);
+    bytes.extend([hosts as u8 & 0x7f | 0x80, (hosts >> 7) as u8]);
+    for host in 0..u64::from(hosts) {
+        bytes.extend(host.to_le_bytes());
+        // No requests, sources or extensions; twelve counts of paths.
+        bytes.extend([0; 4 + 12 * 2]);
+        bytes.extend([0x80, 8]);
+        for parameter in 0..1024u64 {
+            bytes.extend(parameter.to_le_bytes());
+            bytes.extend([0; 12]);
+        }
+        // A root without anything below.
+        bytes.extend([0; 2]);
+    }
+    let checksum = sha2::Sha256::digest(&bytes);
+    bytes.extend(&checksum[..16]);
+    bytes
+}
+
+#[test]
+fn few_bytes_do_not_become_much_memory() {
+    let fits = ProfileBuilder::from_bytes(&empty_parameters(200)).unwrap();
+    let holds = fits.summary();
+    assert_eq!((holds.sites, holds.parameters), (200, 200 * 1024));
+    let too_many = ProfileBuilder::from_bytes(&empty_parameters(300)).unwrap_err();
+    assert_eq!(too_many, ProfileError::TooLarge);
+}
+
+#[test]
+fn a_builder_that_is_used_up_knows_what_a_frozen_one_knows() {
+    let builder = ProfileBuilder::from_bytes(&learned_shop().to_bytes()).unwrap();
+    assert_eq!(builder.summary().sites, 1);
+    let sample = item(7, "page=<script>&x=1");
+    let (frozen, used) = (builder.freeze(), builder.into_profile());
+    let mut scratch = Scratch::default();
+    sample.with_view(|request| {
+        let fields = Extractor::shared().extract(request, &mut scratch);
+        let (one, two) = (
+            frozen.endpoint(request, &fields),
+            used.endpoint(request, &fields),
+        );
+        for field in fields.iter() {
+            let mut rows = [[0.0; PROFILE_WIDTH]; 2];
+            one.write(&field, &mut rows[0]);
+            two.write(&field, &mut rows[1]);
+            assert_eq!(rows[0], rows[1]);
+        }
+    });
 }

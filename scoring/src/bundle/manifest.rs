@@ -166,6 +166,25 @@ pub struct DataSummary {
     pub to: Option<String>,
     /// Names of the data sets.
     pub sources: Vec<String>,
+    /// What the profile holds; `None` where the bundle is for other sites than those it was trained on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<KnownSites>,
+}
+
+/// How much the profile of a bundle's sites holds, that of its base included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KnownSites {
+    /// Requests that it was learned from.
+    pub requests: u64,
+    /// Hosts.
+    pub sites: u64,
+    /// Templates of paths.
+    pub endpoints: u64,
+    /// Parameters of endpoints, headers and cookies of hosts.
+    pub parameters: u64,
+    /// Size of the file.
+    pub bytes: u64,
 }
 
 /// One file of a bundle.

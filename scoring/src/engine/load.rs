@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ndarray::Array2;
 
-use weir_features::profile::{Profile, ProfileBuilder, ProfileError};
+use weir_features::profile::{Profile, ProfileBuilder, ProfileError, ProfileSummary};
 
 use crate::bundle::{Bundle, GoldenRows, PROFILE};
 use crate::gate::{self, GateError, InspectedModel, ModelShape};
@@ -81,10 +81,29 @@ pub(super) fn profile(bundle: &Bundle) -> Result<Option<Profile>, LoadError> {
     let Some(bytes) = bundle.file(PROFILE) else {
         return Ok(None);
     };
+    let id = &bundle.manifest().id;
     match ProfileBuilder::from_bytes(bytes) {
-        Ok(profile) => Ok(Some(profile.freeze())),
+        Ok(profile) => {
+            let ProfileSummary {
+                requests,
+                sites,
+                endpoints,
+                parameters,
+            } = profile.summary();
+            let bytes = bytes.len();
+            tracing::info!(
+                bundle = id,
+                requests,
+                sites,
+                endpoints,
+                parameters,
+                bytes,
+                "site profile loaded"
+            );
+            Ok(Some(profile.into_profile()))
+        }
         Err(source) => Err(LoadError::Profile {
-            id: bundle.manifest().id.clone(),
+            id: id.clone(),
             source,
         }),
     }

@@ -16,6 +16,13 @@ and, with --exposure, to fail on attack samples grafted into real fields. The he
 When the capture carries client, time, status and response size, a request autoencoder is trained as well. The \
 bundle is checked against ONNX Runtime and then renamed into place.
 
+Profiles: what is usual at each endpoint and parameter of your sites is learned along the way and travels in the bundle as \
+profile.bin, keyed hashes only. Every part of the traffic is described by the profile of the parts before it, so the network \
+sees as much novelty in training as in service. What a single source brings does not shape a profile: sources are the \
+capture's clients, or distinct requests where it names none. With --base, a profile in the base is continued. No profile is \
+written when the bundle is for other sites than those it was trained on: with `--held-out site`, which `auto` chooses for 40 \
+hosts or more.
+
 Examples:
   weir-train fit --normal capture/*.jsonl.zst --base models/base --out models/shop
   weir-train fit --normal capture/*.jsonl.zst --base models/base --detectors request --out models/shop
@@ -209,6 +216,18 @@ fn text(report: &FitReport) -> String {
             ),
         );
     }
+    line(
+        "profile",
+        report.profile.map_or_else(
+            || "none: the bundle is for other sites".to_owned(),
+            |holds| {
+                format!(
+                    "{} sites, {} endpoints, {} parameters of {} requests, {} bytes",
+                    holds.sites, holds.endpoints, holds.parameters, holds.requests, holds.bytes
+                )
+            },
+        ),
+    );
     line(
         "budgets",
         format!(

@@ -11,7 +11,6 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use weir_features::profile::ProfileBuilder;
 use weir_features::{FIELD_WIDTH, REQUEST_WIDTH, RequestVector};
 use weir_scoring::budget::Budgets;
 use weir_scoring::bundle::{
@@ -25,6 +24,7 @@ use weir_scoring::record::OwnedRequest;
 
 use super::calibrate::Calibrated;
 use super::corpus::Corpus;
+use super::site_profile::SiteProfile;
 use super::usual::{LocationStatistics, statistics};
 use super::{FieldPart, FitOptions, RequestPart};
 use crate::data::LabelledRequest;
@@ -43,7 +43,7 @@ pub(super) struct Contents<'a> {
     pub(super) calibrated: &'a Calibrated,
     pub(super) base: Option<&'a Manifest>,
     /// What the bundle knows of its sites, unless it is for others.
-    pub(super) profile: Option<&'a ProfileBuilder>,
+    pub(super) profile: Option<&'a SiteProfile>,
     pub(super) options: &'a FitOptions,
 }
 
@@ -78,7 +78,7 @@ impl Contents<'_> {
             writer.add(REQUEST_MODEL, &request.detector.model())?;
         }
         if let Some(profile) = self.profile {
-            writer.add(PROFILE, &profile.to_bytes())?;
+            writer.add(PROFILE, &profile.bytes)?;
         }
         Ok(writer.publish(manifest)?)
     }
@@ -140,6 +140,7 @@ impl Contents<'_> {
             from: times().reduce(f64::min).and_then(rfc3339),
             to: times().reduce(f64::max).and_then(rfc3339),
             sources,
+            profile: self.profile.map(|profile| profile.holds),
         }
     }
 

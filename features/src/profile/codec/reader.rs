@@ -11,11 +11,22 @@ pub(super) fn number(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// What is left to read.
+/// What is left to read, and how many nodes and parameters may still come.
 #[derive(Debug)]
-pub(crate) struct Reader<'b>(pub(super) &'b [u8]);
+pub(crate) struct Reader<'b>(pub(super) &'b [u8], pub(super) usize);
 
 impl Reader<'_> {
+    /// One more of what takes hundreds of bytes in memory and few here.
+    pub(super) fn place(&mut self) -> Option<()> {
+        match self.1.checked_sub(1) {
+            Some(left) => {
+                self.1 = left;
+                Some(())
+            }
+            None => None,
+        }
+    }
+
     pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
