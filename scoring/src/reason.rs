@@ -12,20 +12,24 @@ use serde::Serialize;
 use weir_features::{Evidence, Extractor, Field, Marks, schema};
 
 use crate::budget::Score;
-use crate::bundle::Manifest;
+use crate::bundle::{Manifest, Usual};
 
 pub(crate) mod attribution;
 mod cause;
+mod departure;
 mod evidence;
 mod join;
 mod mark;
 mod names;
+mod place;
 mod secrets;
 mod snippet;
 mod usual;
 
 use attribution::{Baseline, Influence};
 use cause::{Cause, Subject};
+pub(crate) use place::Site;
+pub use place::{ShapeShare, UsualHere};
 pub use secrets::SecretKeys;
 pub use snippet::Snippet;
 
@@ -65,8 +69,11 @@ pub struct FieldReason {
     pub rarity: String,
     /// What raised the score most; empty for an ordinary value.
     pub because: Vec<Contribution>,
-    /// What is usual at this location; empty for an ordinary value.
+    /// What is usual at this place; empty for an ordinary value.
     pub usual: String,
+    /// The same in numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usual_here: Option<UsualHere>,
     /// What would have passed; empty for an ordinary value.
     pub would_pass: String,
 }
@@ -175,6 +182,7 @@ pub(crate) struct Explanation<'a> {
     secret: bool,
     shown: std::borrow::Cow<'a, [u8]>,
     causes: Vec<Cause>,
+    site: Option<Site>,
     mark: Option<std::ops::Range<usize>>,
 }
 
@@ -184,6 +192,7 @@ impl<'a> Explanation<'a> {
         (field, score): (Field<'a>, Score),
         row: &[f32],
         influences: &[Influence],
+        site: Option<Site>,
         context: &Context<'_>,
     ) -> Self {
         let secret = context.secrets.is_secret(field.location, field.key);
@@ -199,6 +208,7 @@ impl<'a> Explanation<'a> {
                 shown: &shown,
                 secret,
                 usual: context.manifest.usual.get(field.location.name()),
+                site: site.as_ref(),
             },
         );
         Self {
@@ -208,6 +218,7 @@ impl<'a> Explanation<'a> {
             secret,
             shown,
             causes,
+            site,
         }
     }
 
@@ -231,7 +242,7 @@ impl<'a> Explanation<'a> {
         let value = if self.secret {
             Snippet::redacted(self.field.value)
         } else {
-            Snippet::new(&self.shown, self.mark)
+            Snippet::new(&self.shown, self.mark.clone())
         };
         let flag = manifest.budgets.flag.threshold();
         let scored = usual::Scored {
@@ -244,8 +255,9 @@ impl<'a> Explanation<'a> {
             score: self.score,
             value,
             rarity: usual::rarity(self.score, usual::Sample::of(manifest)),
-            usual: usual::usual(place, &self.causes),
-            would_pass: usual::would_pass(scored, flag, place, &self.causes),
+            usual: self.usual(place),
+            usual_here: UsualHere::of(self.site.as_ref(), place, self.secret),
+            would_pass: self.would_pass(scored, flag, place),
             because: self
                 .causes
                 .iter()
@@ -255,6 +267,34 @@ impl<'a> Explanation<'a> {
                 })
                 .collect(),
         }
+    }
+}
+
+impl Explanation<'_> {
+    fn usual(&self, location: Option<&Usual>) -> String {
+        let in_general = || usual::usual(location, &self.causes);
+        match &self.site {
+            None => in_general(),
+            Some(site) => place::usual(site, self.secret).unwrap_or_else(|| {
+                let unheard_of = place::unheard_of(site, &self.field);
+                format!("{unheard_of}; in general: {}", in_general())
+            }),
+        }
+    }
+
+    fn would_pass(&self, scored: usual::Scored, flag: Score, location: Option<&Usual>) -> String {
+        // What values of a secret look like is not told.
+        let site = self.site.as_ref().filter(|_| !self.secret);
+        if scored.score >= flag
+            && let Some(told) =
+                site.and_then(|site| place::would_pass(site, &self.field, &self.causes))
+        {
+            return told;
+        }
+        let shapes = site
+            .and_then(place::shapes)
+            .or_else(|| location.and_then(usual::shapes));
+        usual::would_pass(scored, flag, shapes, &self.causes)
     }
 }
 
@@ -282,6 +322,7 @@ pub(crate) fn ordinary(field: &Field<'_>, score: Score, context: &Context<'_>) -
         rarity: "nothing unusual".to_owned(),
         because: Vec::new(),
         usual: String::new(),
+        usual_here: None,
         would_pass: String::new(),
     }
 }

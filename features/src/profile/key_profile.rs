@@ -24,11 +24,11 @@ pub(crate) struct KeyProfile {
     pub(crate) lengths: u128,
     length: Moments,
     length_weight: f32,
-    classes: u64,
+    pub(crate) classes: u64,
     /// How surprising it is when a class of symbol is missing.
-    missing: [f32; CLASSES],
+    pub(crate) missing: [f32; CLASSES],
     /// The most occurrences of each mark.
-    marks_most: [u8; MARK_CLASSES],
+    pub(crate) marks_most: [u8; MARK_CLASSES],
     trigrams: Known<u32>,
     pub(crate) skeletons: Known<u64>,
     /// The skeletons' surprises where they were seen, in the order of `skeletons`.
@@ -39,8 +39,8 @@ pub(crate) struct KeyProfile {
     pub(crate) kinds: [f32; Kind::ALL.len()],
     shares: [Moments; SHARES],
     parts: Moments,
-    layers: u8,
-    marks: u8,
+    pub(crate) layers: u8,
+    pub(crate) marks: u8,
     maturity: f32,
     /// The most frequent skeletons and their shares, for explanations.
     pub(crate) examples: Vec<(Box<[u8]>, f32)>,
@@ -178,7 +178,7 @@ impl KeyProfile {
         } else {
             self.maturity.min(CLIP)
         };
-        out[column::TOTAL] = total(out);
+        write_total(out);
     }
 
     fn write_length(&self, length: usize, out: &mut [f32]) {
@@ -286,12 +286,12 @@ const NEVER_SEEN: [usize; 12] = [
 ];
 
 /// The length of the vector of everything never seen: little of much adds up here to something that one column shows.
-fn total(out: &[f32]) -> f32 {
+pub(crate) fn write_total(out: &mut [f32]) {
     let squares: f32 = NEVER_SEEN
         .iter()
         .map(|column| out[*column] * out[*column])
         .sum();
-    (squares.sqrt() / 2.0).min(CLIP)
+    out[column::TOTAL] = (squares.sqrt() / 2.0).min(CLIP);
 }
 
 /// The entries of a range of keys.

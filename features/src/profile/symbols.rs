@@ -97,6 +97,33 @@ const CLASS: [u8; 256] = {
     table
 };
 
+/// The class of a byte.
+pub(crate) fn class(byte: u8) -> u8 {
+    CLASS[usize::from(byte)]
+}
+
+/// The marks, in the order of their classes.
+pub(crate) fn marks() -> impl Iterator<Item = char> {
+    (b'!'..=b'~')
+        .filter(u8::is_ascii_punctuation)
+        .map(char::from)
+}
+
+/// What a class of several characters is called.
+pub(crate) fn class_name(class: usize) -> Option<&'static str> {
+    [
+        "lower-case letters",
+        "capitals",
+        "digits",
+        "blanks",
+        "line breaks",
+        "control characters",
+        "letters beyond ASCII",
+    ]
+    .get(class)
+    .copied()
+}
+
 /// The skeleton's symbols: letters, digits, blanks and non-ASCII bytes each collapse into one.
 pub(crate) fn skeleton(value: &[u8]) -> impl Iterator<Item = u8> {
     let mut last = SKELETON_EDGE;

@@ -8,7 +8,7 @@ use super::top::Top;
 use super::{Buffers, Engine, Known, ScoreError, Slot, first_rows, single_row};
 use crate::budget::Score;
 use crate::reason::attribution::Ablation;
-use crate::reason::{self, Context, Explanation, FieldReason, NOTABLE, SecretKeys};
+use crate::reason::{self, Context, Explanation, FieldReason, NOTABLE, SecretKeys, Site};
 
 impl Engine {
     /// Explains the most unusual fields in two runs: one that measures what each part of their rows is worth, one that
@@ -54,13 +54,15 @@ impl Engine {
         run(slot, rows, errors, variants)?;
         let mut measured = errors.as_slice();
         let mut explanations = Vec::with_capacity(found.len());
+        let site = |field: &Field<'_>| Site::of(known.endpoint?, field, known.fields, secrets);
         for ((found, row), ablation) in found.into_iter().zip(&originals).zip(&ablations) {
             let (own, others) = measured
                 .split_at_checked(ablation.len())
                 .unwrap_or_default();
             measured = others;
             let influences = ablation.influences(own);
-            explanations.push(Explanation::new(found, row, &influences, &context));
+            let site = site(&found.0);
+            explanations.push(Explanation::new(found, row, &influences, site, &context));
         }
         self.tell(slot, rows, errors, explanations, known.endpoint, &context)
     }

@@ -10,10 +10,12 @@
 
 use std::sync::LazyLock;
 
-use weir_features::schema::{Group, feature_group, feature_name, token_family};
+use weir_features::profile::{PROFILE_WIDTH, with_total};
+use weir_features::schema::{Group, PROFILE_AT, feature_group, feature_name, token_family};
 use weir_features::{FIELD_WIDTH, Family};
 
 use super::TOP_FIELDS;
+use super::departure::Departure;
 
 /// Groups of a row that are measured; two rows each, and two rows for the whole, of the rows of one run.
 const MOST_GROUPS: usize = (crate::engine::CHUNK_ROWS / TOP_FIELDS - 2) / 2;
@@ -45,14 +47,17 @@ impl Baseline {
         (at(row) - at(&self.mean)) * at(&self.inverse)
     }
 
-    /// An ordinary row at the same location.
+    /// An ordinary row at the same place: average as text, and just as usual there.
     fn row_like(&self, row: &[f32]) -> Vec<f32> {
         let mut ordinary = self.mean.clone();
         for (column, (to, from)) in ordinary.iter_mut().zip(row).enumerate() {
-            if KINDS.get(column).is_none_or(Option::is_none) {
-                *to = *from;
+            match KINDS.get(column) {
+                Some(Some(Kind::Profile(_))) => *to = 0.0,
+                Some(Some(_)) => {}
+                Some(None) | None => *to = *from,
             }
         }
+        add_up(&mut ordinary);
         ordinary
     }
 }
@@ -91,8 +96,8 @@ pub(crate) enum Kind {
     MakeUp,
     /// Where the value was found: in a long one, beyond a limit, inside another.
     Origin,
-    /// How the value departs from what is usual at its place.
-    Profile,
+    /// One way in which the value departs from what is usual at its place.
+    Profile(Departure),
     /// The order of letters, digits and punctuation.
     Skeleton,
 }
@@ -107,7 +112,8 @@ impl Kind {
             Group::Punctuation(mark) => Self::Punctuation(mark),
             Group::Structure => Self::Structure(breakout(feature_name(column))),
             Group::Tokens => token_family(column).map_or(Self::MakeUp, Self::Tokens),
-            Group::Profile => Self::Profile,
+            // What kind of place it is belongs to the frame; the total goes with what it adds up.
+            Group::Profile => Self::Profile(Departure::of(feature_name(column))?),
             Group::Skeleton => Self::Skeleton,
             Group::Statistic => match feature_name(column) {
                 "length" => Self::Length,
@@ -174,28 +180,16 @@ impl<'r> Ablation<'r> {
             .iter()
             .zip(row)
             // What a value does not have cannot be why: words, marks and structure count where there are some.
-            .filter(|(kind, value)| {
-                **value > 0.0 || matches!(kind, Some(Kind::Length | Kind::MakeUp))
+            .filter(|(kind, value)| match kind {
+                Some(Kind::Length | Kind::MakeUp) => true,
+                Some(Kind::Profile(_)) => **value != 0.0,
+                _ => **value > 0.0,
             })
             .filter_map(|(kind, _)| *kind)
             .collect();
         kinds.sort_unstable();
         kinds.dedup();
-        // Only the many punctuation marks can be too many; the common ones are the least of a reason.
-        while kinds.len() > MOST_GROUPS {
-            let weight = |kind: &Kind| {
-                columns(*kind)
-                    .map(|column| baseline.deviation(row, column).abs())
-                    .fold(0.0, f32::max)
-            };
-            let weakest = kinds
-                .iter()
-                .enumerate()
-                .filter(|(_, kind)| matches!(kind, Kind::Punctuation(_)))
-                .min_by(|(_, a), (_, b)| weight(a).total_cmp(&weight(b)))
-                .map_or(0, |(index, _)| index);
-            kinds.remove(weakest);
-        }
+        drop_weakest(&mut kinds, row, baseline);
         Self {
             row,
             ordinary: baseline.row_like(row),
@@ -247,6 +241,38 @@ impl<'r> Ablation<'r> {
     }
 }
 
+/// Leaves [`MOST_GROUPS`]. The many punctuation marks are the least of a reason, ways to break out the next.
+fn drop_weakest(kinds: &mut Vec<Kind>, row: &[f32], baseline: &Baseline) {
+    let weight = |kind: Kind| {
+        columns(kind)
+            .map(|column| baseline.deviation(row, column).abs())
+            .fold(0.0, f32::max)
+    };
+    while kinds.len() > MOST_GROUPS {
+        let rank = |kind: Kind| match kind {
+            Kind::Punctuation(_) => 0,
+            Kind::Structure(_) => 1,
+            _ => 2,
+        };
+        let weakest = kinds
+            .iter()
+            .enumerate()
+            .min_by(|(_, a), (_, b)| {
+                let by_weight = || weight(**a).total_cmp(&weight(**b));
+                rank(**a).cmp(&rank(**b)).then_with(by_weight)
+            })
+            .map_or(0, |(index, _)| index);
+        kinds.remove(weakest);
+    }
+}
+
+/// Makes the total of the profile columns fit the others.
+fn add_up(row: &mut [f32]) {
+    if let Some(columns) = row.get_mut(PROFILE_AT..PROFILE_AT + PROFILE_WIDTH) {
+        with_total(columns);
+    }
+}
+
 /// `row` with the columns of `kind` from `other`.
 fn exchange(row: &[f32], other: &[f32], kind: Kind) -> Vec<f32> {
     let mut row = row.to_vec();
@@ -255,157 +281,11 @@ fn exchange(row: &[f32], other: &[f32], kind: Kind) -> Vec<f32> {
             *to = *from;
         }
     }
+    if matches!(kind, Kind::Profile(_)) {
+        add_up(&mut row);
+    }
     row
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic
-    )]
-
-    use weir_features::{Extractor, Field, Location, Marks};
-
-    use super::*;
-
-    fn row(value: &[u8]) -> Vec<f32> {
-        let mut row = vec![0.0; FIELD_WIDTH];
-        let field = Field {
-            location: Location::QueryValue,
-            key: b"q",
-            value,
-            layers: 0,
-            obfuscations: 0,
-            marks: Marks::default(),
-        };
-        Extractor::shared().row(&field, &mut row);
-        row
-    }
-
-    fn ordinary() -> Baseline {
-        Baseline::new(Some(row(b"green lamp 12")), None)
-    }
-
-    fn share(influences: &[Influence], kind: Kind) -> f32 {
-        influences
-            .iter()
-            .find(|influence| influence.kind == kind)
-            .map_or(0.0, |influence| influence.share)
-    }
-
-    #[test]
-    fn the_group_that_raises_the_error_has_all_the_influence() {
-        let row = row(b"1' UNION SELECT a FROM b--");
-        let baseline = ordinary();
-        let ablation = Ablation::of(&row, &baseline);
-        let sql: Vec<usize> = columns(Kind::Lexicon(Family::Sql)).collect();
-        let rows: Vec<Vec<f32>> = ablation.rows().collect();
-        assert_eq!(rows.len(), ablation.len());
-        // A model that looks at SQL and nothing else.
-        let errors: Vec<f32> = rows
-            .iter()
-            .map(|row| 0.1 + sql.iter().map(|column| row[*column]).sum::<f32>())
-            .collect();
-        let influences = ablation.influences(&errors);
-        assert_eq!(influences[0].kind, Kind::Lexicon(Family::Sql));
-        assert!((influences[0].share - 1.0).abs() < 1e-6);
-        assert!(
-            influences[1..]
-                .iter()
-                .all(|influence| influence.share < 1e-6)
-        );
-    }
-
-    #[test]
-    fn groups_that_multiply_the_error_share_it_by_their_logarithms() {
-        let row = row(b"1' UNION SELECT a FROM b--");
-        let (words, quote) = (
-            Kind::Lexicon(Family::Sql),
-            Kind::Structure(Breakout::SingleQuote),
-        );
-        let baseline = ordinary();
-        let ablation = Ablation::of(&row, &baseline);
-        let has = |row: &[f32], kind| columns(kind).any(|column| row[column] > 0.0);
-        let errors: Vec<f32> = ablation
-            .rows()
-            .map(|row| {
-                let factor = |kind, factor| if has(&row, kind) { factor } else { 1.0 };
-                factor(words, 8.0) * factor(quote, 2.0)
-            })
-            .collect();
-        let influences = ablation.influences(&errors);
-        assert!((share(&influences, words) - 0.75).abs() < 1e-5);
-        assert!((share(&influences, quote) - 0.25).abs() < 1e-5);
-    }
-
-    #[test]
-    fn either_of_two_causes_gets_half_although_the_other_alone_would_do() {
-        let row = row(b"1' UNION SELECT a FROM b--");
-        let kinds = [
-            Kind::Lexicon(Family::Sql),
-            Kind::Structure(Breakout::SingleQuote),
-        ];
-        let baseline = ordinary();
-        let ablation = Ablation::of(&row, &baseline);
-        let errors: Vec<f32> = ablation
-            .rows()
-            .map(|row| {
-                let any = kinds
-                    .iter()
-                    .any(|kind| columns(*kind).any(|column| row[column] > 0.0));
-                if any { 10.0 } else { 1.0 }
-            })
-            .collect();
-        // Taking one away changes nothing; only the second half of the pair sees them.
-        let influences = ablation.influences(&errors);
-        assert!(
-            kinds
-                .iter()
-                .all(|kind| (share(&influences, *kind) - 0.5).abs() < 1e-5)
-        );
-    }
-
-    #[test]
-    fn what_a_value_does_not_have_is_not_measured_and_location_never_changes() {
-        let row = row(b"lamp");
-        let mut mean = vec![0.5; FIELD_WIDTH];
-        mean[Location::Header.index()] = 1.0;
-        let baseline = Baseline::new(Some(mean), None);
-        let ablation = Ablation::of(&row, &baseline);
-        assert_eq!(ablation.kinds, [Kind::Length, Kind::MakeUp, Kind::Skeleton]);
-        for variant in ablation.rows() {
-            for location in Location::ALL {
-                let expected = f32::from(u8::from(location == Location::QueryValue));
-                assert_eq!(variant[location.index()], expected);
-            }
-        }
-    }
-
-    #[test]
-    fn three_rows_with_everything_fit_one_run() {
-        let everything = vec![1.0; FIELD_WIDTH];
-        let baseline = Baseline::new(None, None);
-        let ablation = Ablation::of(&everything, &baseline);
-        assert!(TOP_FIELDS * ablation.len() <= crate::engine::CHUNK_ROWS);
-        let lexicon = |kind: &&Kind| matches!(kind, Kind::Lexicon(_));
-        assert_eq!(ablation.kinds.iter().filter(lexicon).count(), Family::COUNT);
-    }
-
-    #[test]
-    fn too_few_errors_or_a_flat_model_explain_nothing() {
-        let row = row(b"1' OR 1=1");
-        let baseline = ordinary();
-        let ablation = Ablation::of(&row, &baseline);
-        assert!(ablation.influences(&[]).is_empty());
-        let flat = vec![0.3; ablation.len()];
-        assert!(
-            ablation
-                .influences(&flat)
-                .iter()
-                .all(|influence| influence.share == 0.0)
-        );
-    }
-}
+mod tests;

@@ -5,15 +5,21 @@ use std::ops::Range;
 use weir_features::schema::{feature_name, token_family};
 use weir_features::{Evidence, Family, Field, Marks, syntax};
 
-use super::attribution::{Baseline, Breakout, Influence, Kind, columns};
+use super::attribution::{Baseline, Breakout, Influence, Kind};
+use super::departure::{self, Departure};
 use super::evidence::pieces;
 use super::join::join;
 use super::names::{family_words, lone_words, syntax_words};
+use super::place::Site;
 use super::snippet::printable;
 use crate::bundle::Usual;
 
+mod numbers;
+
+pub(in crate::reason) use numbers::size;
+
 /// Causes named for each field.
-const TOP_CAUSES: usize = 5;
+const TOP_CAUSES: usize = 6;
 /// Smaller shares of the influence are not worth a word.
 const SMALLEST_SHARE: f32 = 0.04;
 /// A mark below this share is not listed among the others.
@@ -24,10 +30,6 @@ const NAMED: usize = 4;
 const SYNTAX_NAMED: usize = 2;
 /// Bytes of a term that are shown.
 const TERM_BYTES: usize = 48;
-/// Numbers named about the make-up of a value.
-const MIX_NAMED: usize = 2;
-/// Numbers closer to ordinary than this, in deviations, are no evidence.
-const NOTABLE_DEVIATION: f32 = 0.75;
 
 /// What a cause is told about.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,8 @@ pub(super) struct Subject<'a> {
     /// Of a secret value only the kind of a cause is told.
     pub(super) secret: bool,
     pub(super) usual: Option<&'a Usual>,
+    /// What the site's profile knows, where there is one.
+    pub(super) site: Option<&'a Site>,
 }
 
 /// Something in a value that raised its score.
@@ -67,28 +71,59 @@ impl Cause {
     }
 }
 
-/// The causes worth naming, the most influential first.
+/// A cause in words: its name, what of the value is quoted, where that stands.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) name: String,
+    pub(super) texts: Vec<String>,
+    pub(super) pieces: Vec<Range<usize>>,
+}
+
+impl Told {
+    /// What has nothing to quote.
+    pub(super) fn name(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            texts: Vec::new(),
+            pieces: Vec::new(),
+        }
+    }
+}
+
+/// The causes worth naming, the most influential first; a parameter that was never there comes before what its value
+/// is.
 pub(super) fn causes(influences: &[Influence], subject: &Subject<'_>) -> Vec<Cause> {
+    const KEY: Kind = Kind::Profile(Departure::Key);
+    let unheard_of = departure::is_unheard_of(subject.row);
     let mut causes: Vec<Cause> = influences
         .iter()
         .filter(|influence| !matches!(influence.kind, Kind::Punctuation(_)))
-        .filter(|influence| influence.share >= SMALLEST_SHARE)
+        .filter(|influence| {
+            influence.share >= SMALLEST_SHARE || (unheard_of && influence.kind == KEY)
+        })
         .filter_map(|influence| subject.cause(influence))
         .chain(subject.punctuation(influences))
         .collect();
     causes.sort_by(|a, b| b.share.total_cmp(&a.share));
     join(&mut causes, subject.field.value);
+    if unheard_of && let Some(at) = causes.iter().position(|cause| cause.kind == KEY) {
+        let cause = causes.remove(at);
+        causes.insert(0, cause);
+    }
     causes.truncate(TOP_CAUSES);
     causes
 }
 
 impl Subject<'_> {
     fn cause(&self, influence: &Influence) -> Option<Cause> {
-        let of_value = !matches!(influence.kind, Kind::Encoding | Kind::Origin);
+        let of_value = !matches!(
+            influence.kind,
+            Kind::Encoding | Kind::Origin | Kind::Profile(_)
+        );
         if of_value && self.field.value.is_empty() {
             return None;
         }
-        let pieces = pieces(influence.kind, self.field.value, self.evidence);
+        let mut pieces = pieces(influence.kind, self.field.value, self.evidence);
         let (name, texts) = match influence.kind {
             Kind::Lexicon(family) => self.lexicon(family, &pieces)?,
             Kind::Tokens(family) => self.tokens(family, &pieces)?,
@@ -97,7 +132,11 @@ impl Subject<'_> {
             Kind::Length => (self.length()?, Vec::new()),
             Kind::MakeUp => self.make_up()?,
             Kind::Origin => (self.origin()?, Vec::new()),
-            Kind::Profile => named("departs from what is usual at this place"),
+            Kind::Profile(departure) => {
+                let told = departure::told(departure, self)?;
+                pieces = told.pieces;
+                (told.name, told.texts)
+            }
             Kind::Skeleton => named("letters, digits and punctuation in an unusual order"),
             Kind::Punctuation(_) => return None,
         };
@@ -287,53 +326,6 @@ impl Subject<'_> {
         (!found.is_empty()).then(|| named(&found.join(", ")))
     }
 
-    fn length(&self) -> Option<String> {
-        let bytes = self.field.value.len();
-        let deviation = columns(Kind::Length)
-            .map(|column| self.baseline.deviation(self.row, column))
-            .fold(0.0, |sum: f32, deviation| sum + deviation);
-        if bytes == 0 || deviation.abs() < NOTABLE_DEVIATION {
-            return None;
-        }
-        let word = if deviation > 0.0 { "long" } else { "short" };
-        let size = size(bytes);
-        let Some(usual) = self.usual.filter(|usual| usual.rows > 0) else {
-            return Some(format!("unusually {word}: {size}"));
-        };
-        let median = usual.length_p50 as usize;
-        if bytes > usual.length_p99 as usize {
-            Some(format!("longer than 99 in 100 normal values here: {size}"))
-        } else if (deviation > 0.0) == (bytes > median) && bytes != median {
-            Some(format!(
-                "{word} for this place: {size}, where the median is {median}"
-            ))
-        } else {
-            None
-        }
-    }
-
-    fn make_up(&self) -> Option<(String, Vec<String>)> {
-        if self.secret {
-            return Some(named("an unusual mix of characters"));
-        }
-        let mut found: Vec<(f32, String)> = columns(Kind::MakeUp)
-            .filter_map(|column| {
-                let value = self.row.get(column).copied().filter(|value| *value > 0.0)?;
-                let deviation = self.baseline.deviation(self.row, column);
-                (deviation >= NOTABLE_DEVIATION)
-                    .then(|| Some((deviation, statistic(feature_name(column), value)?)))
-                    .flatten()
-            })
-            .collect();
-        found.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        let found: Vec<String> = found
-            .into_iter()
-            .take(MIX_NAMED)
-            .map(|(_, text)| text)
-            .collect();
-        (!found.is_empty()).then(|| ("an unusual mix of characters".to_owned(), found))
-    }
-
     fn origin(&self) -> Option<String> {
         let marks = [
             (Marks::WINDOW, "part of a long value"),
@@ -352,39 +344,6 @@ impl Subject<'_> {
 
 fn named(name: &str) -> (String, Vec<String>) {
     (name.to_owned(), Vec::new())
-}
-
-/// `1 byte`, `1,024 bytes`.
-fn size(bytes: usize) -> String {
-    if bytes == 1 {
-        "1 byte".to_owned()
-    } else {
-        format!("{} bytes", super::usual::thousands(bytes as u64))
-    }
-}
-
-/// A number about the make-up of a value; `None` for a count too small to tell.
-fn statistic(name: &str, value: f32) -> Option<String> {
-    let percent = (value * 100.0).round();
-    let count = value.exp_m1().round();
-    let text = match name {
-        "share of non-ASCII" => format!("{percent}% characters outside ASCII"),
-        // Too many vowels alarm nobody; too few are no evidence that can be shown.
-        "share of vowels" => return None,
-        "share of white space" => format!("{percent}% blanks"),
-        "share of prose" => format!("{percent}% plain words"),
-        "control characters" if count == 1.0 => "a control character".to_owned(),
-        "control characters" => format!("{count} control characters"),
-        "entropy" => format!("{value:.1} bits of entropy a byte"),
-        "distinct punctuation" if count < 2.0 => return None,
-        "distinct punctuation" => format!("{count} kinds of punctuation"),
-        "longest alphanumeric run" => format!("{count} letters and digits in a row"),
-        "longest run of digits" => format!("{count} digits in a row"),
-        "longest run of one character" if count < 2.0 => return None,
-        "longest run of one character" => format!("one character {count} times in a row"),
-        _ => format!("{percent}% {}", name.strip_prefix("share of ")?),
-    };
-    (percent > 0.0).then_some(text)
 }
 
 #[cfg(test)]

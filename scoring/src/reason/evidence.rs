@@ -28,7 +28,7 @@ pub(super) fn pieces(kind: Kind, value: &[u8], evidence: &[Evidence]) -> Vec<Ran
         | Kind::Length
         | Kind::MakeUp
         | Kind::Origin
-        | Kind::Profile
+        | Kind::Profile(_)
         | Kind::Skeleton => Vec::new(),
     };
     pieces.truncate(PIECES);

@@ -2,6 +2,7 @@
 
 use super::attribution::{Breakout, Kind};
 use super::cause::Cause;
+use super::departure::Departure;
 
 /// Joins what would be told twice: comments, terms that several families have, names of tags and functions that a
 /// family has named already. The most influential first, as it came in.
@@ -26,6 +27,7 @@ pub(super) fn join(causes: &mut Vec<Cause>, value: &[u8]) {
             None => joined.push(cause),
         }
     }
+    told_once(&mut joined);
     joined.sort_by(|a, b| b.share.total_cmp(&a.share));
     let mut told: Vec<String> = Vec::new();
     for cause in &mut joined {
@@ -37,6 +39,19 @@ pub(super) fn join(causes: &mut Vec<Cause>, value: &[u8]) {
     *causes = joined;
 }
 
+/// What took another's place may read like a third.
+fn told_once(causes: &mut Vec<Cause>) {
+    let mut once: Vec<Cause> = Vec::with_capacity(causes.len());
+    for cause in causes.drain(..) {
+        let same = |other: &&mut Cause| other.name == cause.name && other.texts == cause.texts;
+        match once.iter_mut().find(same) {
+            Some(other) => other.share += cause.share,
+            None => once.push(cause),
+        }
+    }
+    *causes = once;
+}
+
 enum Relation {
     Covers,
     IsCovered,
@@ -46,7 +61,27 @@ enum Relation {
 /// What a cause that is told is to another that comes after it, where they are about the same bytes.
 fn relation(told: &Cause, next: &Cause, value: &[u8]) -> Option<Relation> {
     use Breakout::{Calls, CommentAfterQuote, CommentAtEnd, Tags};
+    use Departure::{Characters, Encoding, Shape};
     match (told.kind, next.kind) {
+        (Kind::Profile(outer), Kind::Profile(inner)) => {
+            match (implies(outer, inner), implies(inner, outer)) {
+                (true, _) => Some(Relation::Covers),
+                (_, true) => Some(Relation::IsCovered),
+                _ => None,
+            }
+        }
+        (Kind::Profile(Shape), Kind::Skeleton) | (Kind::Profile(Encoding), Kind::Encoding) => {
+            Some(Relation::Covers)
+        }
+        (Kind::Skeleton, Kind::Profile(Shape)) | (Kind::Encoding, Kind::Profile(Encoding)) => {
+            Some(Relation::IsCovered)
+        }
+        (Kind::Profile(Characters), Kind::Punctuation(_)) => {
+            covers(told, next, value).then_some(Relation::Covers)
+        }
+        (Kind::Punctuation(_), Kind::Profile(Characters)) => {
+            covers(next, told, value).then_some(Relation::IsCovered)
+        }
         (
             Kind::Structure(CommentAfterQuote | CommentAtEnd),
             Kind::Structure(CommentAfterQuote | CommentAtEnd),
@@ -74,6 +109,12 @@ fn relation(told: &Cause, next: &Cause, value: &[u8]) -> Option<Relation> {
         }
         _ => None,
     }
+}
+
+/// Another type takes another shape, and another shape takes another value.
+fn implies(outer: Departure, inner: Departure) -> bool {
+    use Departure::{Shape, Type, Value};
+    matches!((outer, inner), (Type, Shape | Value) | (Shape, Value))
 }
 
 /// True when every byte of the pieces of `inner`, blanks aside, is in a piece of `outer`.

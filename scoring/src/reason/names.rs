@@ -118,6 +118,8 @@ pub(super) fn kind_of(kind: Kind) -> Option<&'static str> {
         },
         Kind::Punctuation(_) => "this punctuation",
         Kind::Encoding => "such encodings",
-        Kind::Length | Kind::MakeUp | Kind::Origin | Kind::Profile | Kind::Skeleton => return None,
+        Kind::Length | Kind::MakeUp | Kind::Origin | Kind::Profile(_) | Kind::Skeleton => {
+            return None;
+        }
     })
 }

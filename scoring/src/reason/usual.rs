@@ -81,10 +81,18 @@ pub(super) fn usual(usual: Option<&Usual>, causes: &[Cause]) -> String {
 }
 
 /// `numbers, single words or decimal numbers`: the most frequent skeletons of a place, named.
-fn shapes(usual: &Usual) -> Option<String> {
+pub(super) fn shapes(usual: &Usual) -> Option<String> {
+    if usual.rows == 0 {
+        return None;
+    }
+    named_shapes(usual.examples.iter().map(String::as_str))
+}
+
+/// Skeletons in words, the first few of them.
+pub(super) fn named_shapes<'s>(skeletons: impl Iterator<Item = &'s str>) -> Option<String> {
     let mut shapes: Vec<String> = Vec::new();
     let mut has_example = false;
-    for example in &usual.examples {
+    for example in skeletons {
         // One made-up example is enough, and one of text that is not ASCII looks like nothing.
         let is_example = shape(example).starts_with(EXAMPLE);
         if is_example && (has_example || example.contains('?')) {
@@ -170,7 +178,7 @@ fn percent(share: f64) -> String {
 pub(super) fn would_pass(
     scored: Scored,
     flag: Score,
-    usual: Option<&Usual>,
+    shapes: Option<String>,
     causes: &[Cause],
 ) -> String {
     if scored.score < flag {
@@ -183,7 +191,7 @@ pub(super) fn would_pass(
     if let Some(without) = scored.without_mark.filter(clearly_lower) {
         return format!("the same value without the marked part (score {without})");
     }
-    kind_that_passes(usual, causes)
+    kind_that_passes(shapes, causes)
 }
 
 /// A score that is not at least this much lower is not lower because of what was taken away.
@@ -196,7 +204,7 @@ pub(super) struct Scored {
     pub(super) without_mark: Option<Score>,
 }
 
-fn kind_that_passes(usual: Option<&Usual>, causes: &[Cause]) -> String {
+fn kind_that_passes(shapes: Option<String>, causes: &[Cause]) -> String {
     let mut without: Vec<&str> = Vec::new();
     for cause in causes {
         let Some(what) = kind_of(cause.kind) else {
@@ -206,10 +214,7 @@ fn kind_that_passes(usual: Option<&Usual>, causes: &[Cause]) -> String {
             without.push(what);
         }
     }
-    let shapes = usual
-        .filter(|usual| usual.rows > 0)
-        .and_then(shapes)
-        .unwrap_or_else(|| "plain words or numbers".to_owned());
+    let shapes = shapes.unwrap_or_else(|| "plain words or numbers".to_owned());
     let Some((last, others)) = without.split_last() else {
         return shapes;
     };
@@ -218,7 +223,7 @@ fn kind_that_passes(usual: Option<&Usual>, causes: &[Cause]) -> String {
         list.push_str(" or ");
     }
     list.push_str(last);
-    format!("a value without {list}; {shapes} are usual")
+    format!("a value without {list}; {shapes} would be usual")
 }
 
 /// A count rounded to two digits, with thousands separated.
@@ -372,8 +377,8 @@ mod tests {
         );
         assert_eq!(usual(None, &causes), "the model saw no normal value here");
         assert_eq!(
-            kind_that_passes(Some(&place), &causes),
-            "a value without SQL or tags; numbers or single words are usual"
+            kind_that_passes(shapes(&place), &causes),
+            "a value without SQL or tags; numbers or single words would be usual"
         );
         let odd = Usual {
             examples: vec!["0?a ? ?&".to_owned(), "a;a".to_owned(), "a|a".to_owned()],

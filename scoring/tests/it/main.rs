@@ -13,5 +13,6 @@ mod hostile;
 mod model;
 mod profile;
 mod reason;
+mod reason_site;
 mod runtime;
 mod traffic;

@@ -146,7 +146,7 @@ fn request_parts() -> (Autoencoder, Array2<f32>) {
     (Autoencoder::fit("request", &vectors), vectors)
 }
 
-fn golden(model: &Autoencoder, rows: &Array2<f32>) -> GoldenRows {
+pub(crate) fn golden(model: &Autoencoder, rows: &Array2<f32>) -> GoldenRows {
     let mut golden = Array2::zeros((8, rows.ncols()));
     for (index, mut row) in golden.rows_mut().into_iter().enumerate() {
         row.assign(&rows.row(index * 11));

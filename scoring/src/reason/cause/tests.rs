@@ -40,6 +40,7 @@ fn told_of(field: Field<'_>, secret: bool) -> Vec<String> {
         shown: &shown,
         secret,
         usual: None,
+        site: None,
     };
     let errors = vec![1.0; Ablation::of(&row, &baseline).len()];
     let influences: Vec<Influence> = Ablation::of(&row, &baseline)
@@ -179,6 +180,7 @@ fn little_influence_is_not_worth_a_word() {
         shown: value,
         secret: false,
         usual: None,
+        site: None,
     };
     let influence = |kind, share| Influence { kind, share };
     let told = causes(
