@@ -182,10 +182,11 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
     let row_errors = field.detector.errors(corpus.rows.clone());
     let without_profile = field.detector.errors_without_profile(corpus.rows.clone());
     let request = request_part(&requests, &held_out, options, progress, stop)?;
+    let sites: Vec<u64> = requests.iter().map(timeline::site).collect();
     let errors = Errors {
         rows: &row_errors,
         without_profile: &without_profile,
-        other_sites,
+        sites: other_sites.then_some(sites.as_slice()),
         requests: request.as_ref().map(|part| part.errors.as_slice()),
         lookalikes: field
             .outcome

@@ -14,7 +14,7 @@ use crate::data::split::registrable_domain;
 const MANY_SITES: usize = 40;
 
 /// One in this many sites is held out.
-const SITE_SHARE: u8 = 7;
+const SITE_SHARE: u8 = 4;
 
 /// The share of a site's requests before the held-out ones when the data is split by time: the last cut of [`CUTS`].
 const LAST_CUT: f64 = CUTS[CUTS.len() - 1];
@@ -26,7 +26,7 @@ pub enum HeldOut {
     Auto,
     /// The last fifth of each site: what the model will meet is later traffic of the same sites
     Time,
-    /// One site in seven: what the model will meet is other sites
+    /// One site in four: what the model will meet is other sites
     Site,
 }
 

@@ -169,6 +169,12 @@ fn suspects(requests: &[LabelledRequest]) -> Vec<bool> {
     suspects
 }
 
+/// A number for the host of a request.
+pub(super) fn site(record: &LabelledRequest) -> u64 {
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    hasher.hash_one(record.request.host())
+}
+
 /// Who brought a request: the client, or the request itself where nobody is named, so that repetition proves nothing.
 fn source(record: &LabelledRequest) -> u64 {
     let hasher = BuildHasherDefault::<DefaultHasher>::default();
