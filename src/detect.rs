@@ -67,9 +67,10 @@ pub fn rate_limit(route: &Route, client: ClientIp) -> Result<(), RetryAfter> {
         .map_or(Ok(()), |limiter| limiter.check(client))
 }
 
-/// Tells the client's windows how its request ended.
+/// Tells the client's windows how its request ended, and the memory of new endpoints whether there was something.
 pub fn observe_response(
     shared: &Shared,
+    decision: &Decision,
     client: ClientIp,
     time: SystemTime,
     status: u16,
@@ -78,6 +79,16 @@ pub fn observe_response(
     shared
         .windows
         .response(client.key(), epoch_seconds(time), status, bytes);
+    if let Some(path) = decision.new_path {
+        shared
+            .new_endpoints
+            .answered(path, client.visitor(), is_found(status));
+    }
+}
+
+/// Whether an answer says that there is something at this place.
+pub fn is_found(status: u16) -> bool {
+    !matches!(status, 404 | 410)
 }
 
 /// Decides about a request. Never panics and never blocks on anything but a scoring session.
@@ -222,6 +233,7 @@ fn observe(shared: &Shared, route: &Route, assessment: &Assessment) {
 fn decide(decision: &mut Decision, route: &Route, assessment: &Assessment) {
     decision.scores = Some(assessment.scores);
     decision.verdict = verdict(&assessment.scores, &route.budgets);
+    decision.new_path = assessment.new_path;
     decision.timings.extract = assessment.timings.extract;
     decision.timings.score = assessment.timings.score;
     decision.action = match (decision.verdict, route.policy.mode) {
@@ -254,6 +266,7 @@ impl Decision {
             mode: route.policy.mode,
             generation: snapshot.generation,
             timings: Timings::default(),
+            new_path: None,
         }
     }
 }

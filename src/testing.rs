@@ -137,6 +137,7 @@ impl Scorer for Fake {
             subject.vector.is_some(),
             "the windows of the client were asked"
         );
+        assert!(subject.visit.is_some(), "it is known who came");
         let score = match self.behaviour {
             Behaviour::Scores(score) => score,
             Behaviour::UnlessExcepted(_)
@@ -166,6 +167,7 @@ impl Scorer for Fake {
             rows: 1,
             timings: Timings::default(),
             top: None,
+            new_path: None,
         })
     }
 

@@ -213,6 +213,7 @@ impl Engine {
             rows: count,
             timings,
             top,
+            new_path: endpoint.and_then(|endpoint| endpoint.new_path()),
         })
     }
 

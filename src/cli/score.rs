@@ -16,6 +16,7 @@ use weir_scoring::reason::{Reason, SecretKeys};
 use weir_scoring::record::{MAX_LINE, RequestRecord};
 
 use super::Exit;
+use crate::detect::is_found;
 use crate::runtime::{model, new_endpoints};
 use crate::units::ClientIp;
 
@@ -132,6 +133,12 @@ impl Scorer {
                 .engine
                 .score(0, &subject, &NoExceptions, &mut self.scratch)
                 .map_err(failed)?;
+            if let (Some(visitor), Some(path), Some(status)) =
+                (visitor, assessment.new_path, record.status)
+            {
+                let client = visitor.client.visitor();
+                self.new_endpoints.answered(path, client, is_found(status));
+            }
             let Scores {
                 combined,
                 field,

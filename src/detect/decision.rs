@@ -29,6 +29,8 @@ pub struct Decision {
     pub generation: u64,
     /// Where the time went.
     pub timings: Timings,
+    /// The endpoint, if the site's profile does not know it.
+    pub new_path: Option<u64>,
 }
 
 impl Decision {

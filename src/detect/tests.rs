@@ -255,3 +255,21 @@ fn failures_and_scores_are_counted_on_their_route() {
     assert_eq!(shared.windows.len(), 1);
     assert!(shared.metrics.render().contains("weir_rows_total 1"));
 }
+
+#[test]
+fn answers_reach_the_memory_of_new_endpoints() {
+    assert!(is_found(200) && is_found(302) && is_found(403) && is_found(500));
+    assert!(!is_found(404) && !is_found(410));
+    let shared = shared(snapshot(
+        one_route("mode: enforce"),
+        Some(Fake::new(Behaviour::Scores(0.1))),
+    ));
+    let pinned = shared.pin();
+    let route = pinned.route(b"any", b"/").unwrap();
+    let mut decision = inspect(&shared, &pinned, route, &inspection(view("/")));
+    assert_eq!(decision.new_path, None);
+    // An answer to what nobody asked is no memory.
+    decision.new_path = Some(7);
+    observe_response(&shared, &decision, client(), SystemTime::now(), 404, 0);
+    assert!(shared.new_endpoints.is_empty());
+}

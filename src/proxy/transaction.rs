@@ -154,6 +154,7 @@ impl Transaction {
             let client = self.client.ip;
             detect::observe_response(
                 &self.shared,
+                decision,
                 client,
                 self.time,
                 self.status,

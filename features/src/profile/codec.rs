@@ -24,7 +24,7 @@ use reader::{Reader, number};
 const MAGIC: &[u8; 8] = b"WEIRPROF";
 const VERSION: u8 = 2;
 const CHECKSUM: usize = 16;
-/// A profile is no larger: 100,000 parameters of six values each took 48 MiB, and about five times as much in memory.
+/// A profile is no larger: 100,000 parameters of six values each took 48 MiB, and five to ten times as much in memory.
 const MAX_BYTES: usize = 64 << 20;
 /// Segments of paths and parameters that a profile may have: empty ones are few bytes here and hundreds in memory.
 const MAX_PLACES: usize = 250_000;

@@ -9,6 +9,8 @@ use super::Endpoint;
 ///
 /// An endpoint that enough distinct clients use is a deployment: [`Endpoint::deployed`] then stops saying that it is
 /// new. Everything else about the request is judged as before, so clients that collude gain nothing more than that.
+/// Who was told that there is nothing does not count, and many of them speak against it: every site is scanned for the
+/// same few files by more addresses than its new pages have visitors.
 ///
 /// Memory is bounded by two generations of half the capacity: what was not used for one to two windows, or not since
 /// that many other new endpoints, is forgotten. Endpoints are spread over shards with a lock each, which only requests
@@ -31,10 +33,42 @@ const LEAST_SHARD: usize = 64;
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<u64, Vec<u64>>,
-    old: HashMap<u64, Vec<u64>>,
+    young: HashMap<u64, Visitors>,
+    old: HashMap<u64, Visitors>,
     /// When the young one began.
     since: f64,
+}
+
+/// The first clients of an endpoint; the highest bit of each hash says whether there was something for it.
+#[derive(Debug, Default)]
+struct Visitors(Vec<u64>);
+
+const FOUND: u64 = 1 << 63;
+/// Clients that are remembered, for each that makes a deployment.
+const REMEMBERED: usize = 2;
+/// So many clients that found something outweigh one that did not.
+const OUTWEIGH: usize = 2;
+
+impl Visitors {
+    /// Notes how a client fared, the last time counting.
+    fn note(&mut self, client: u64, found: bool, most: usize) {
+        let entry = client & !FOUND | if found { FOUND } else { 0 };
+        if let Some(known) = self
+            .0
+            .iter_mut()
+            .find(|known| (**known ^ entry) & !FOUND == 0)
+        {
+            *known = entry;
+        } else if self.0.len() < most {
+            self.0.push(entry);
+        }
+    }
+
+    fn make_a_deployment(&self, clients: usize) -> bool {
+        let found = self.0.iter().filter(|entry| **entry & FOUND != 0).count();
+        let not = self.0.len() - found;
+        found >= clients && found >= OUTWEIGH * not
+    }
 }
 
 impl NewEndpoints {
@@ -54,13 +88,12 @@ impl NewEndpoints {
     }
 
     /// Counts a request of `client`, a hash, at `time` in seconds; true when its endpoint is new to the profile and
-    /// has been used by enough clients.
+    /// has been used by enough clients. Until [`Self::answered`] says otherwise, there is something for every client.
     pub fn seen(&self, endpoint: &Endpoint<'_>, client: u64, time: f64) -> bool {
         let Some(path) = endpoint.new_path() else {
             return false;
         };
-        let shard = usize::try_from(path % self.shards.len().max(1) as u64).unwrap_or_default();
-        let Some(generations) = self.shards.get(shard) else {
+        let Some(generations) = self.shard(path) else {
             return false;
         };
         let mut generations = locked(generations);
@@ -75,14 +108,28 @@ impl NewEndpoints {
             }
             generations.since = time;
         }
-        let clients = generations
+        let visitors = generations
             .young
             .entry(path)
             .or_insert_with(|| generations.old.remove(&path).unwrap_or_default());
-        if clients.len() < self.clients && !clients.contains(&client) {
-            clients.push(client);
+        visitors.note(client, true, REMEMBERED * self.clients);
+        visitors.make_a_deployment(self.clients)
+    }
+
+    /// Says whether the application had something for a client that [`Self::seen`] counted at `path`, which is
+    /// [`Endpoint::new_path`].
+    pub fn answered(&self, path: u64, client: u64, found: bool) {
+        let Some(generations) = self.shard(path) else {
+            return;
+        };
+        if let Some(visitors) = locked(generations).young.get_mut(&path) {
+            visitors.note(client, found, REMEMBERED * self.clients);
         }
-        clients.len() >= self.clients
+    }
+
+    fn shard(&self, path: u64) -> Option<&Mutex<Generations>> {
+        let shards = self.shards.len().max(1) as u64;
+        self.shards.get(usize::try_from(path % shards).ok()?)
     }
 
     /// How many endpoints are remembered.

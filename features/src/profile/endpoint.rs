@@ -217,8 +217,9 @@ impl<'p> Endpoint<'p> {
         true
     }
 
-    /// Host and path where the host is known and the endpoint is not.
-    pub(super) fn new_path(&self) -> Option<u64> {
+    /// A keyed hash of host and path where the host is known and the endpoint is not.
+    #[must_use]
+    pub fn new_path(&self) -> Option<u64> {
         (self.host.is_some() && self.endpoint.is_none()).then_some(self.path_hash)
     }
 

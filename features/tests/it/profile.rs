@@ -383,6 +383,45 @@ fn a_new_endpoint_that_many_clients_use_is_a_deployment() {
     );
 }
 
+/// Counts a visit of `/offer` and how it ended; true when it counts as deployed.
+fn visit_offer(new: &NewEndpoints, profile: &Profile, client: u64, found: Option<bool>) -> bool {
+    let sample = Sample::get("/offer").header("Host", "shop.example");
+    let mut scratch = Scratch::default();
+    sample.with_view(|request| {
+        let fields = Extractor::shared().extract(request, &mut scratch);
+        let endpoint = profile.endpoint(request, &fields);
+        let deployed = new.seen(&endpoint, client, 0.0);
+        if let Some(found) = found {
+            new.answered(endpoint.new_path().unwrap(), client, found);
+        }
+        deployed
+    })
+}
+
+#[test]
+fn who_found_nothing_makes_no_deployment() {
+    let profile = shop();
+    let scanned = NewEndpoints::new(100, 4, 3600.0);
+    for client in 0..50 {
+        assert!(!visit_offer(&scanned, &profile, client, Some(false)));
+    }
+    // Requests that are blocked are never answered; once they are let through, the truth is noticed.
+    let blocked = NewEndpoints::new(100, 4, 3600.0);
+    let visit = |client, found| visit_offer(&blocked, &profile, client, found);
+    for client in 0..4 {
+        assert_eq!(visit(client, None), client == 3);
+    }
+    assert!(visit(10, Some(true)));
+    // One client that finds nothing, however often, undoes nothing.
+    for _ in 0..50 {
+        assert!(visit(20, Some(false)));
+    }
+    for client in 21..30 {
+        visit(client, Some(false));
+    }
+    assert!(!visit(40, None));
+}
+
 /// Bytes of a profile of so many hosts, each with 1,024 parameters of which nothing is known.
 fn empty_parameters(hosts: u16) -> Vec<u8> {
     let mut bytes = b"WEIRPROF\x02".to_vec();

@@ -66,6 +66,9 @@ pub struct Assessment {
     pub timings: Timings,
     /// The field that decided the field score; `None` for a request without fields.
     pub top: Option<TopField>,
+    /// The place that the profile does not know though it knows the host, for
+    /// [`NewEndpoints::answered`](weir_features::profile::NewEndpoints::answered).
+    pub new_path: Option<u64>,
 }
 
 /// Where the time of an assessment went.
