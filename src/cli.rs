@@ -69,6 +69,8 @@ Example:
   {\"method\",\"uri\",\"headers\":[[name,value],...],\"body\"|\"body_base64\"}
 Each output line belongs to the input line of the same number:
   {\"score\",\"verdict\",\"detectors\",\"reason\"} or {\"error\"}
+A reason has \"fields\", the most unusual first, and with --explain \"text\", the same in words:
+  {\"location\",\"key\",\"score\",\"value\",\"rarity\",\"because\",\"usual\",\"usual_here\",\"would_pass\"}
 A score of 3 means that one normal request in a thousand scores this high.
 
 Examples:

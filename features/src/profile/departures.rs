@@ -50,6 +50,17 @@ const CIRCUMSTANCES: [&str; 6] = [
     "found inside another value",
 ];
 
+/// What the classes of several characters are called; marks have none.
+const CLASSES: [&str; 7] = [
+    "lower-case letters",
+    "capitals",
+    "digits",
+    "blanks",
+    "line breaks",
+    "control characters",
+    "letters beyond ASCII",
+];
+
 impl KeyProfile {
     fn departures(&self, field: &Field<'_>) -> Departures {
         let summary = Summary::of(field.value);
@@ -72,7 +83,7 @@ impl KeyProfile {
                 .collect(),
             lacks: classes
                 .filter(|(class, weight)| **weight > 0.0 && summary.classes >> class & 1 == 0)
-                .filter_map(|(class, _)| symbols::class_name(class))
+                .filter_map(|(class, _)| CLASSES.get(class).copied())
                 .collect(),
             is_layer_new: self.layers >> field.layers.min(7) & 1 == 0,
             circumstances: mark_bits(field)

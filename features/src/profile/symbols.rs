@@ -109,21 +109,6 @@ pub(crate) fn marks() -> impl Iterator<Item = char> {
         .map(char::from)
 }
 
-/// What a class of several characters is called.
-pub(crate) fn class_name(class: usize) -> Option<&'static str> {
-    [
-        "lower-case letters",
-        "capitals",
-        "digits",
-        "blanks",
-        "line breaks",
-        "control characters",
-        "letters beyond ASCII",
-    ]
-    .get(class)
-    .copied()
-}
-
 /// The skeleton's symbols: letters, digits, blanks and non-ASCII bytes each collapse into one.
 pub(crate) fn skeleton(value: &[u8]) -> impl Iterator<Item = u8> {
     let mut last = SKELETON_EDGE;

@@ -88,11 +88,11 @@ fn the_planted_family_has_the_most_influence() {
     for (target, cause) in [
         (
             "/?q=x%20%2e%2e/%2e%2e/%2e%2e/etc/passwd",
-            "path traversal: `",
+            "a path that steps out of its folder, a path to a file that attackers read: `",
         ),
         (
             "/?q=lamp%0d%0aSet-Cookie:%20a=b",
-            "a line break followed by a header line: `set-cookie:`",
+            "a line break and a protocol line: `set-cookie:`",
         ),
     ] {
         let reason = explain(&request(target));

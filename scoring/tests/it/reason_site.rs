@@ -6,6 +6,7 @@ use ndarray::Array2;
 use weir_features::profile::{PROFILE_WIDTH, ProfileBuilder, ProfileKey};
 use weir_features::schema::PROFILE_AT;
 use weir_features::{Extractor, FIELD_WIDTH, Location, Scratch};
+use weir_scoring::budget::Budgets;
 use weir_scoring::bundle::{Bundle, FIELD_MODEL, PROFILE};
 use weir_scoring::calibration::{LocationScales, Tail, smallest_budget};
 use weir_scoring::engine::{Engine, EngineScratch, FieldFilter, NoExceptions, Subject};
@@ -86,6 +87,7 @@ static SITE: LazyLock<Engine> = LazyLock::new(|| {
     let mut manifest = field_only();
     manifest.calibration.locations = locations;
     manifest.calibration.field = Tail::fit(&values).unwrap();
+    manifest.budgets = Budgets::new("1/20".parse().unwrap(), "1/100".parse().unwrap()).unwrap();
     manifest.smallest_budget = smallest_budget(REQUESTS as u64);
     manifest.golden.field = golden(&field, &rows);
     let root = tempfile::tempdir().unwrap();
@@ -247,6 +249,21 @@ fn an_encoding_that_the_place_never_had_is_told() {
 }
 
 #[test]
+fn what_a_value_lacks_is_told() {
+    let bare = form("/checkout", "coupon=green&count=3");
+    let field = &explain(&bare, Location::BodyValue, "coupon").fields[0];
+    says(field, "no digits, which nearly all values here have");
+}
+
+#[test]
+fn a_length_among_numbers_is_told_with_the_usual_one() {
+    let long = request("/item/12345?id=123456789012&view=grid");
+    let field = &explain(&long, Location::QueryValue, "id").fields[0];
+    assert_eq!(field.because[0].what, "12 bytes, where 4 to 5 are usual");
+    assert_eq!(field.would_pass, "an integer of 4 to 5 digits");
+}
+
+#[test]
 fn a_value_outside_an_enumeration_is_told() {
     let tiles = request("/item/12345?id=12345&view=tile");
     let field = &explain(&tiles, Location::QueryValue, "view").fields[0];
@@ -278,6 +295,41 @@ fn of_a_secret_only_length_and_that_it_departs_are_told() {
         "marked\":\"x",
     ] {
         assert!(!all.contains(leak), "{leak} is in {all}");
+    }
+}
+
+#[test]
+fn no_word_about_a_secret_quotes_it() {
+    for value in [
+        "12",
+        "%27%27%27",
+        "%3Cb%3E",
+        "LAMP",
+        "%2500",
+        "a.b.c@d",
+        "lamp",
+    ] {
+        for (target, body) in [
+            ("/login", format!("user=lamp&password={value}")),
+            ("/login", format!("user=lamp&newpass={value}")),
+            ("/elsewhere", format!("password={value}")),
+        ] {
+            let key = if body.contains("newpass") {
+                "newpass"
+            } else {
+                "password"
+            };
+            let field = &explain(&form(target, &body), Location::BodyValue, key).fields[0];
+            let because = field.because.iter().map(|cause| cause.what.as_str());
+            for what in because.chain([field.usual.as_str(), field.would_pass.as_str()]) {
+                let quoted = what.replace(&format!("`{key}`"), "");
+                assert!(!quoted.contains('`'), "{value}: {what}");
+                assert!(
+                    !what.contains("characters never seen") && !what.contains("is no "),
+                    "{value}: {what}"
+                );
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@
     clippy::panic
 )]
 
+use weir_features::profile::{PROFILE_CONTEXT, PROFILE_FEATURES, PROFILE_TOTAL};
 use weir_features::{Extractor, Field, Location, Marks};
 
 use super::*;
@@ -146,4 +147,54 @@ fn too_few_errors_or_a_flat_model_explain_nothing() {
             .iter()
             .all(|influence| influence.share == 0.0)
     );
+}
+
+/// A row that departs from a profile in three ways.
+fn departing() -> Vec<f32> {
+    let mut row = row(b"lamp");
+    let at = |name: &str| {
+        let found = PROFILE_FEATURES.iter().position(|known| *known == name);
+        PROFILE_AT + found.unwrap()
+    };
+    row[at("site profile known")] = 1.0;
+    row[at("values seen at this place")] = 3.0;
+    row[at("never seen kinds of character")] = 3.0;
+    row[at("of another type than always before")] = 4.0;
+    row[at("length against the usual")] = -5.0;
+    row[PROFILE_AT + PROFILE_TOTAL] = 2.5;
+    row
+}
+
+#[test]
+fn usual_at_a_place_is_zero_and_the_place_itself_stays() {
+    let row = departing();
+    let baseline = Baseline::new(Some(vec![0.5; FIELD_WIDTH]), None);
+    let ablation = Ablation::of(&row, &baseline);
+    let profile = |variant: &[f32]| variant[PROFILE_AT..PROFILE_AT + PROFILE_WIDTH].to_vec();
+    let ordinary = profile(&ablation.ordinary);
+    for (at, value) in ordinary.into_iter().enumerate() {
+        let frame = PROFILE_CONTEXT.contains(&at);
+        let expected = if frame { row[PROFILE_AT + at] } else { 0.0 };
+        assert!((value - expected).abs() < 1e-6, "{}", PROFILE_FEATURES[at]);
+    }
+    for kind in [Departure::Characters, Departure::Type, Departure::Length] {
+        assert!(ablation.kinds.contains(&Kind::Profile(kind)), "{kind:?}");
+    }
+    assert!(!ablation.kinds.contains(&Kind::Profile(Departure::Names)));
+}
+
+#[test]
+fn the_total_goes_with_what_it_adds_up() {
+    let row = departing();
+    let baseline = ordinary();
+    let total = PROFILE_AT + PROFILE_TOTAL;
+    let ordinary = baseline.row_like(&row);
+    let without = |departure| exchange(&row, &ordinary, Kind::Profile(departure))[total];
+    let only = |departure| exchange(&ordinary, &row, Kind::Profile(departure))[total];
+    assert!((without(Departure::Type) - 1.5).abs() < 1e-6);
+    assert!((without(Departure::Characters) - 2.0).abs() < 1e-6);
+    // Where a length lies among the usual ones is no news that the total counts.
+    assert!((without(Departure::Length) - 2.5).abs() < 1e-6);
+    assert!((only(Departure::Type) - 2.0).abs() < 1e-6);
+    assert!(only(Departure::Length).abs() < 1e-6);
 }

@@ -13,6 +13,8 @@ use super::{NOTABLE, column};
 
 /// Names and marks that are listed.
 const NAMED: usize = 8;
+/// Stretches of a value that are pointed at.
+const PIECES: usize = 32;
 /// Bytes of a name that are shown.
 const NAME_BYTES: usize = 48;
 
@@ -76,10 +78,11 @@ impl About<'_> {
             // What is masked is not told of either.
             shown.get(at) == Some(&byte) && seen.is_new(byte)
         };
-        let pieces = runs(self.field.value, new);
+        let mut pieces = runs(self.field.value, new);
         if !pieces.is_empty() {
             let bytes = pieces.iter().cloned().flatten();
             let texts = named(bytes.filter_map(|at| self.field.value.get(at).copied()));
+            pieces.truncate(PIECES);
             return Some(Told {
                 name: "characters never seen here".to_owned(),
                 texts,
@@ -87,7 +90,8 @@ impl About<'_> {
             });
         }
         if let Some((mark, most)) = seen.more_often.first() {
-            let pieces = runs(self.field.value, |_, byte| char::from(byte) == *mark);
+            let mut pieces = runs(self.field.value, |_, byte| char::from(byte) == *mark);
+            pieces.truncate(PIECES);
             let most = if *most == 1 {
                 "once".to_owned()
             } else {
