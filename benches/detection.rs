@@ -83,6 +83,12 @@ fn profile(bencher: Bencher<'_, '_>, shape: &Shape) {
     });
 }
 
+/// Extraction, profile, ONNX Runtime, calibration, each time another request.
+#[divan::bench(args = SHAPES)]
+fn scoring_profiled(bencher: Bencher<'_, '_>, shape: &Shape) {
+    whole::bench_profiled(bencher, shape);
+}
+
 /// Extraction, ONNX Runtime, calibration: what a request waits for.
 #[divan::bench(args = SHAPES)]
 fn scoring(bencher: Bencher<'_, '_>, shape: &Shape) {

@@ -1,4 +1,4 @@
-//! Four requests of the kinds that proxies are measured with: a page, a form, a small and a large JSON document.
+//! Requests of the kinds that proxies are measured with: a page, a form, a small and a large JSON document, 30 fields.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use weir_scoring::record::OwnedRequest;
 
 pub(crate) struct Shape {
     name: &'static str,
-    make: fn() -> OwnedRequest,
+    make: fn(usize) -> OwnedRequest,
 }
 
 impl fmt::Display for Shape {
@@ -15,28 +15,40 @@ impl fmt::Display for Shape {
     }
 }
 
-pub(crate) const SHAPES: [Shape; 4] = [
+/// Variants of a shape that are told apart by their values.
+pub(crate) const VARIANTS: usize = 256;
+
+pub(crate) const SHAPES: [Shape; 5] = [
     Shape {
         name: "page",
-        make: page,
+        make: |_| page(),
+    },
+    Shape {
+        name: "30 fields",
+        make: thirty,
     },
     Shape {
         name: "form",
-        make: form,
+        make: |_| form(),
     },
     Shape {
         name: "json 8 KiB",
-        make: || json(37),
+        make: |n| json(37, n),
     },
     Shape {
         name: "json 64 KiB",
-        make: || json(296),
+        make: |n| json(296, n),
     },
 ];
 
 impl Shape {
     pub(crate) fn request(&self) -> OwnedRequest {
-        (self.make)()
+        self.variant(0)
+    }
+
+    /// The request with other values, where the shape has any that vary.
+    pub(crate) fn variant(&self, number: usize) -> OwnedRequest {
+        (self.make)(number)
     }
 }
 
@@ -93,13 +105,32 @@ fn form() -> OwnedRequest {
     )
 }
 
-fn json(items: usize) -> OwnedRequest {
+/// What an application gets from a form with all kinds of fields; together with path and headers 30 fields.
+fn thirty(variant: usize) -> OwnedRequest {
+    let n = variant * 7919 % 100_003;
+    let body = format!(
+        "name=Anna+Schmidt{n}&email=anna.{n}%40example.com&city=M%C3%BCnchen&total={}.95&\
+         note=Please+ring+twice%2C+number+{n}&date=2026-{:02}-{:02}&token={:032x}",
+        n % 400,
+        n % 12 + 1,
+        n % 28 + 1,
+        (n as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
+    );
+    request(
+        "POST",
+        &format!("/checkout/{n}?step={}&lang=de", n % 4),
+        Some("application/x-www-form-urlencoded"),
+        body,
+    )
+}
+
+fn json(items: usize, variant: usize) -> OwnedRequest {
     let items: Vec<String> = (0..items)
         .map(|n| {
             format!(
                 "{{\"id\":\"rod-{n}\",\"quantity\":{},\"price\":{}.95,\"note\":\"{}\"}}",
-                n % 5 + 1,
-                n * 13 % 300,
+                (n + variant) % 5 + 1,
+                (n + variant) * 13 % 300,
                 "please wrap it as a gift, thank you. ".repeat(if n % 4 == 0 { 12 } else { 2 })
             )
         })

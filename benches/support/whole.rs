@@ -1,33 +1,84 @@
-//! The whole way to a score, with the bundle that ships.
+//! The whole way to a score, with the bundle that ships or the one that `BUNDLE` names.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use divan::Bencher;
-use weir_scoring::bundle::Bundle;
-use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions, Subject};
+use divan::counter::ItemsCount;
+use weir_features::profile::{NewEndpoints, ProfileBuilder, ProfileKey};
+use weir_features::{Extractor, Scratch};
+use weir_scoring::bundle::{Bundle, BundleWriter, PROFILE};
+use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions, Subject, Visit};
 use weir_scoring::ort::{ExecutionProvider, Runtime};
+use weir_scoring::record::OwnedRequest;
 
-use crate::shapes::Shape;
+use crate::shapes::{self, Shape};
+
+type Failure = Box<dyn std::error::Error>;
 
 /// Scores with a field detector only, as the shipped base has.
 pub(crate) fn bench(bencher: Bencher<'_, '_>, shape: &Shape) {
-    let Some(engine) = engine() else {
+    static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
+    let Some(engine) = loaded(&ENGINE, load) else {
         return bencher.bench(|| ());
     };
     let request = shape.request();
     let mut scratch = EngineScratch::default();
-    bencher.bench_local(|| {
-        request
-            .with_view(|view| engine.score(0, &Subject::of(view), &NoExceptions, &mut scratch))
-            .expect("a score")
-            .rows
+    let rows = score(engine, &request, None, &mut scratch);
+    bencher
+        .counter(ItemsCount::new(rows))
+        .bench_local(|| score(engine, &request, None, &mut scratch));
+}
+
+/// The same with a profile of the site, and requests that differ in every value: nothing is in the processor's caches
+/// because the last request was the same.
+pub(crate) fn bench_profiled(bencher: Bencher<'_, '_>, shape: &Shape) {
+    static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
+    let Some(engine) = loaded(&ENGINE, load_profiled) else {
+        return bencher.bench(|| ());
+    };
+    let requests: Vec<OwnedRequest> = (0..shapes::VARIANTS).map(|n| shape.variant(n)).collect();
+    let new = NewEndpoints::new(1024, 20, 3600.0);
+    let mut scratch = EngineScratch::default();
+    let rows = score(engine, &shape.request(), None, &mut scratch);
+    let mut next = (0..requests.len()).cycle();
+    bencher.counter(ItemsCount::new(rows)).bench_local(|| {
+        let request = next.next().and_then(|index| requests.get(index));
+        score(
+            engine,
+            request.expect("a request"),
+            Some(&new),
+            &mut scratch,
+        )
     });
 }
 
-fn engine() -> Option<&'static Engine> {
-    static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
-    ENGINE
+fn score(
+    engine: &Engine,
+    request: &OwnedRequest,
+    new: Option<&NewEndpoints>,
+    scratch: &mut EngineScratch,
+) -> usize {
+    let assessed = request.with_view(|view| {
+        let visit = new.map(|new_endpoints| Visit {
+            client: 1,
+            time: 0.0,
+            new_endpoints,
+        });
+        let subject = Subject {
+            visit,
+            ..Subject::of(view)
+        };
+        engine.score(0, &subject, &NoExceptions, scratch)
+    });
+    assessed.expect("a score").rows
+}
+
+fn loaded(
+    engine: &'static OnceLock<Option<Engine>>,
+    load: impl FnOnce() -> Result<Engine, Failure>,
+) -> Option<&'static Engine> {
+    engine
         .get_or_init(|| match load() {
             Ok(engine) => Some(engine),
             Err(why) => {
@@ -38,13 +89,55 @@ fn engine() -> Option<&'static Engine> {
         .as_ref()
 }
 
-fn load() -> Result<Engine, Box<dyn std::error::Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let runtime = Runtime::load(None, Some(&root.join(".onnxruntime")))?;
-    let bundle = Bundle::open(root.join("models/base"))?;
-    let options = EngineOptions {
-        workers: 1,
-        provider: ExecutionProvider::Cpu,
-    };
-    Ok(Engine::load(runtime, &bundle, &options)?)
+const OPTIONS: EngineOptions = EngineOptions {
+    workers: 1,
+    provider: ExecutionProvider::Cpu,
+};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn runtime() -> Result<&'static Runtime, Failure> {
+    Ok(Runtime::load(None, Some(&root().join(".onnxruntime")))?)
+}
+
+fn bundle() -> Result<Bundle, Failure> {
+    let named = std::env::var_os("BUNDLE").map(PathBuf::from);
+    Ok(Bundle::open(
+        named.unwrap_or_else(|| root().join("models/base")),
+    )?)
+}
+
+fn load() -> Result<Engine, Failure> {
+    Ok(Engine::load(runtime()?, &bundle()?, &OPTIONS)?)
+}
+
+/// The bundle with a profile of all shapes, as 20 clients sent them.
+fn load_profiled() -> Result<Engine, Failure> {
+    let plain = bundle()?;
+    let mut builder = ProfileBuilder::new(ProfileKey::new([7; 16]));
+    let mut scratch = Scratch::default();
+    for (shape, source) in shapes::SHAPES
+        .iter()
+        .flat_map(|shape| (0..20).map(move |source| (shape, source)))
+    {
+        // Odd variants: the measured ones bring values that are new as well as values that are known.
+        let request = shape.variant(source * 2 + 1);
+        request.with_view(|view| {
+            let fields = Extractor::shared().extract(view, &mut scratch);
+            builder.observe(view, &fields, source as u64);
+        });
+    }
+    let directory = tempfile::tempdir()?;
+    let target = directory.path().join("bundle");
+    let mut writer = BundleWriter::create(&target)?;
+    for file in &plain.manifest().files {
+        if file.name != PROFILE {
+            writer.add(&file.name, plain.file(&file.name).unwrap_or_default())?;
+        }
+    }
+    writer.add(PROFILE, &builder.to_bytes())?;
+    writer.publish(plain.manifest().clone())?;
+    Ok(Engine::load(runtime()?, &Bundle::open(&target)?, &OPTIONS)?)
 }
