@@ -17,7 +17,10 @@ const MANY_SITES: usize = 40;
 const SITE_SHARE: u8 = 4;
 
 /// The share of a site's requests before the held-out ones when the data is split by time: the last cut of [`CUTS`].
-const LAST_CUT: f64 = CUTS[CUTS.len() - 1];
+const LAST_CUT: f64 = {
+    let [.., last] = CUTS;
+    last
+};
 
 /// How the held-out part is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
