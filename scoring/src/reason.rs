@@ -283,16 +283,17 @@ impl Explanation<'_> {
     }
 
     fn would_pass(&self, scored: usual::Scored, flag: Score, location: Option<&Usual>) -> String {
-        // What values of a secret look like is not told.
-        let site = self.site.as_ref().filter(|_| !self.secret);
         if scored.score >= flag
-            && let Some(told) =
-                site.and_then(|site| place::would_pass(site, &self.field, &self.causes))
+            // What values of a secret look like is not told.
+            && !self.secret
+            && let Some(site) = &self.site
+            && let Some(told) = place::would_pass(site, &self.field, &self.causes)
         {
             return told;
         }
+        let site = self.site.as_ref();
         let shapes = site
-            .and_then(place::shapes)
+            .and_then(|site| place::shapes(site, self.secret))
             .or_else(|| location.and_then(usual::shapes));
         usual::would_pass(scored, flag, shapes, &self.causes)
     }

@@ -6,7 +6,7 @@ use weir_features::schema::{feature_name, token_family};
 use weir_features::{Evidence, Family, Field, Marks, syntax};
 
 use super::attribution::{Baseline, Breakout, Influence, Kind};
-use super::departure::{self, Departure};
+use super::departure;
 use super::evidence::pieces;
 use super::join::join;
 use super::names::{family_words, lone_words, syntax_words};
@@ -93,20 +93,18 @@ impl Told {
 /// The causes worth naming, the most influential first; a parameter that was never there comes before what its value
 /// is.
 pub(super) fn causes(influences: &[Influence], subject: &Subject<'_>) -> Vec<Cause> {
-    const KEY: Kind = Kind::Profile(Departure::Key);
-    let unheard_of = departure::is_unheard_of(subject.row);
+    let foremost = departure::foremost(subject).map(Kind::Profile);
     let mut causes: Vec<Cause> = influences
         .iter()
         .filter(|influence| !matches!(influence.kind, Kind::Punctuation(_)))
-        .filter(|influence| {
-            influence.share >= SMALLEST_SHARE || (unheard_of && influence.kind == KEY)
-        })
+        .filter(|influence| influence.share >= SMALLEST_SHARE || Some(influence.kind) == foremost)
         .filter_map(|influence| subject.cause(influence))
         .chain(subject.punctuation(influences))
         .collect();
     causes.sort_by(|a, b| b.share.total_cmp(&a.share));
     join(&mut causes, subject.field.value);
-    if unheard_of && let Some(at) = causes.iter().position(|cause| cause.kind == KEY) {
+    let first = causes.iter().position(|cause| Some(cause.kind) == foremost);
+    if let Some(at) = first {
         let cause = causes.remove(at);
         causes.insert(0, cause);
     }

@@ -9,7 +9,7 @@ use super::usual::thousands;
 mod words;
 
 use words::About;
-pub(super) use words::{noun, short};
+pub(super) use words::{NEW_VALUE, known_values, noun, short};
 
 /// A way to depart from what is usual at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,10 +91,15 @@ fn column(row: &[f32], name: &str) -> f32 {
         .unwrap_or_default()
 }
 
-/// True where the parameter itself is the news, before anything that its value is.
-pub(super) fn is_unheard_of(row: &[f32]) -> bool {
-    column(row, "parameter never seen at this endpoint") >= FOREMOST
-        || column(row, "parameter never seen on this site") >= FOREMOST
+/// What is told before everything else: that a parameter was never there, on its value and on its name.
+pub(super) fn foremost(subject: &Subject<'_>) -> Option<Departure> {
+    let is = |name| column(subject.row, name) >= FOREMOST;
+    if is("parameter never seen at this endpoint") || is("parameter never seen on this site") {
+        return Some(Departure::Key);
+    }
+    let site = subject.site?;
+    site.is_unknown_name(&subject.field)
+        .then_some(Departure::Value)
 }
 
 /// A departure in words, where it is one that can be shown.
@@ -132,9 +137,12 @@ pub(super) fn length(subject: &Subject<'_>) -> Option<String> {
     let bytes = subject.field.value.len();
     let told = size(bytes);
     if bytes < least as usize || bytes > most as usize {
-        return Some(match least == most {
-            true => format!("{told}, where {} are usual", thousands(most.into())),
-            false => format!(
+        return Some(match (least, most) {
+            (1, 1) => format!("{told}, where 1 is usual"),
+            (least, most) if least == most => {
+                format!("{told}, where {} are usual", thousands(most.into()))
+            }
+            _ => format!(
                 "{told}, where {} to {} are usual",
                 thousands(least.into()),
                 thousands(most.into())

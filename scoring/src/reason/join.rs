@@ -2,7 +2,7 @@
 
 use super::attribution::{Breakout, Kind};
 use super::cause::Cause;
-use super::departure::Departure;
+use super::departure::{Departure, NEW_VALUE};
 
 /// Joins what would be told twice: comments, terms that several families have, names of tags and functions that a
 /// family has named already. The most influential first, as it came in.
@@ -63,13 +63,11 @@ fn relation(told: &Cause, next: &Cause, value: &[u8]) -> Option<Relation> {
     use Breakout::{Calls, CommentAfterQuote, CommentAtEnd, Tags};
     use Departure::{Characters, Encoding, Shape};
     match (told.kind, next.kind) {
-        (Kind::Profile(outer), Kind::Profile(inner)) => {
-            match (implies(outer, inner), implies(inner, outer)) {
-                (true, _) => Some(Relation::Covers),
-                (_, true) => Some(Relation::IsCovered),
-                _ => None,
-            }
-        }
+        (Kind::Profile(_), Kind::Profile(_)) => match (implies(told, next), implies(next, told)) {
+            (true, _) => Some(Relation::Covers),
+            (_, true) => Some(Relation::IsCovered),
+            _ => None,
+        },
         (Kind::Profile(Shape), Kind::Skeleton) | (Kind::Profile(Encoding), Kind::Encoding) => {
             Some(Relation::Covers)
         }
@@ -111,10 +109,22 @@ fn relation(told: &Cause, next: &Cause, value: &[u8]) -> Option<Relation> {
     }
 }
 
-/// Another type takes another shape, and another shape takes another value.
-fn implies(outer: Departure, inner: Departure) -> bool {
+/// Another type takes another shape, and another shape takes another value; but that a name is unknown, or none of a
+/// few values, says more than its shape.
+fn implies(outer: &Cause, inner: &Cause) -> bool {
     use Departure::{Shape, Type, Value};
-    matches!((outer, inner), (Type, Shape | Value) | (Shape, Value))
+    let (Kind::Profile(departure), Kind::Profile(other)) = (outer.kind, inner.kind) else {
+        return false;
+    };
+    let is_name = |cause: &Cause| cause.name.contains("was never seen");
+    match (departure, other) {
+        (Type, Shape) => true,
+        (Type, Value) => !is_name(inner),
+        (Shape, Value) => inner.name == NEW_VALUE,
+        (Value, Shape) => outer.name != NEW_VALUE,
+        (Value, Type) => is_name(outer),
+        _ => false,
+    }
 }
 
 /// True when every byte of the pieces of `inner`, blanks aside, is in a piece of `outer`.

@@ -51,7 +51,7 @@ pub(super) fn marked_part(value: &[u8], causes: &[Cause]) -> Option<Range<usize>
 fn pieces(cause: &Cause) -> impl Iterator<Item = Piece> + '_ {
     let is_word = matches!(
         cause.kind,
-        Kind::Lexicon(_) | Kind::Tokens(_) | Kind::Structure(_)
+        Kind::Lexicon(_) | Kind::Tokens(_) | Kind::Structure(_) | Kind::Profile(_)
     );
     let family = match cause.kind {
         Kind::Lexicon(family) | Kind::Tokens(family) => Some(family),

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 use weir_features::profile::{Departures, Endpoint, UsualLevel, UsualShape, UsualValue};
-use weir_features::{Field, Fields};
+use weir_features::{Field, Fields, Location};
 
 use super::attribution::Kind;
 use super::cause::Cause;
-use super::departure::{Departure, noun, short};
+use super::departure::{Departure, known_values, noun, short};
 use super::secrets::SecretKeys;
 use super::snippet::printable;
 use super::usual::{named_shapes, thousands};
@@ -42,6 +42,13 @@ impl Site {
                 .map(|name| short(&secrets.mask_inline(name)))
                 .collect(),
         })
+    }
+
+    /// True of the name of a parameter that the endpoint does not know.
+    pub(super) fn is_unknown_name(&self, field: &Field<'_>) -> bool {
+        let is_name = matches!(field.location, Location::QueryKey | Location::BodyKey);
+        let name = || short(field.value);
+        is_name && !self.unknown_names.is_empty() && self.unknown_names.contains(&name())
     }
 
     /// Where the place is: "at /item/*", or "on this site" where the endpoint does not count.
@@ -181,12 +188,14 @@ pub(super) fn usual(site: &Site, secret: bool) -> Option<String> {
     if !secret {
         let is_loose =
             ["free text", "identifier", "text without punctuation"].contains(&known.kind.as_str());
-        parts.push(match shapes(site).filter(|_| is_loose) {
+        parts.push(match shapes(site, false).filter(|_| is_loose) {
             Some(shapes) => format!("{}, mostly {shapes}", known.kind),
             None => known.kind.clone(),
         });
     }
-    if let Some((least, most)) = known.lengths {
+    // Of a single value, the length is known in steps only.
+    let is_single = !secret && known.kind == "always the same value";
+    if let Some((least, most)) = known.lengths.filter(|_| !is_single) {
         parts.push(range(least, most, "bytes"));
     }
     parts.push(format!(
@@ -219,7 +228,9 @@ fn frequency(share: f64) -> String {
 
 fn range(least: u32, most: u32, unit: &str) -> String {
     let (short, long) = (thousands(least.into()), thousands(most.into()));
-    if least == most {
+    if (least, most) == (1, 1) {
+        format!("1 {}", unit.trim_end_matches('s'))
+    } else if least == most {
         format!("{long} {unit}")
     } else {
         format!("{short} to {long} {unit}")
@@ -248,6 +259,24 @@ pub(super) fn would_pass(site: &Site, field: &Field<'_>, causes: &[Cause]) -> Op
     if !site.usual.is_endpoint_known && has(Departure::Endpoint) {
         return Some("a path that the site is known to have".to_owned());
     }
+    if site.is_unknown_name(field) {
+        return Some(format!(
+            "the request without the parameter `{}`",
+            short(field.value)
+        ));
+    }
+    if let Some(known) = known_values(&site.usual.kind)
+        && [
+            Departure::Type,
+            Departure::Value,
+            Departure::Shape,
+            Departure::Length,
+        ]
+        .into_iter()
+        .any(has)
+    {
+        return Some(format!("{known} usual here"));
+    }
     let seen = site.departures.as_ref()?;
     match seen.is_no.filter(|_| has(Departure::Type)) {
         Some(kind) => Some(typed(kind, &site.usual)),
@@ -269,8 +298,12 @@ const STRICT: [&str; 6] = [
     "word",
 ];
 
-/// The shapes of most values, in words.
-pub(super) fn shapes(site: &Site) -> Option<String> {
+/// The shapes of most values, in words; of a secret's only their lengths.
+pub(super) fn shapes(site: &Site, secret: bool) -> Option<String> {
+    if secret {
+        let (least, most) = site.usual.lengths?;
+        return Some(format!("values of {}", range(least, most, "bytes")));
+    }
     named_shapes(
         site.usual
             .shapes
@@ -283,14 +316,13 @@ pub(super) fn shapes(site: &Site) -> Option<String> {
 fn typed(kind: &str, usual: &UsualValue) -> String {
     let kind = match kind {
         "yes or no" => "a yes-or-no value".to_owned(),
-        "text without punctuation" => "text without punctuation".to_owned(),
+        "text without punctuation" => "plain text without punctuation".to_owned(),
         kind if kind.starts_with(['a', 'e', 'i', 'o']) => format!("an {kind}"),
         kind => format!("a {kind}"),
     };
     let unsigned = usual.shapes.iter().all(|shape| shape.skeleton == "0");
     let unit = if unsigned { "digits" } else { "bytes" };
     match usual.lengths {
-        Some((1, 1)) if unsigned => format!("{kind} of 1 digit"),
         Some((least, most)) => format!("{kind} of {}", range(least, most, unit)),
         None => kind,
     }

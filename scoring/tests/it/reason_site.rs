@@ -267,7 +267,7 @@ fn a_length_among_numbers_is_told_with_the_usual_one() {
 fn a_value_outside_an_enumeration_is_told() {
     let tiles = request("/item/12345?id=12345&view=tile");
     let field = &explain(&tiles, Location::QueryValue, "view").fields[0];
-    says(field, "none of the 2 values that are usual here");
+    says(field, "not one of the 2 values usual here");
 }
 
 #[test]

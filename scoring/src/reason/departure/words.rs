@@ -61,15 +61,27 @@ impl About<'_> {
         } else {
             "nearly all"
         };
-        let is_no = match kind {
-            "yes or no" => "is no yes-or-no value".to_owned(),
-            "text without punctuation" => "is not text without punctuation".to_owned(),
-            kind => format!("is no {kind}"),
-        };
         let count = thousands(usual.observations);
+        if let Some(known) = self.known_values() {
+            let name = match self.field.key {
+                [] => "that are usual".to_owned(),
+                key => format!("that `{}` usually has", short(key)),
+            };
+            return Some(format!("not {known} {name} {place}, with {count} seen"));
+        }
+        let kind = match kind {
+            "yes or no" => "yes-or-no value",
+            "text without punctuation" => "plain text (letters, digits and blanks)",
+            kind => kind,
+        };
         Some(format!(
-            "{is_no}, although {all} {count} {values} {place} so far were"
+            "is no {kind}, although {all} {count} {values} {place} so far were"
         ))
+    }
+
+    /// "the one value", "one of the 5 values", where there are so few.
+    fn known_values(&self) -> Option<String> {
+        known_values(&self.site.usual.kind)
     }
 
     pub(super) fn characters(&self, shown: &[u8]) -> Option<Told> {
@@ -151,19 +163,18 @@ impl About<'_> {
         if !self.is("never seen value") {
             return None;
         }
-        if matches!(self.field.location, Location::QueryKey | Location::BodyKey) {
+        let name = short(self.field.value);
+        if self.site.is_unknown_name(&self.field) {
             return Some(format!(
-                "the name `{}` was never seen here",
-                short(self.field.value)
+                "parameter `{name}` was never seen at this endpoint"
             ));
         }
-        let kind = self.site.usual.kind.as_str();
-        Some(match kind.split_once("one of ") {
-            Some((_, values)) => format!("none of the {values} that are usual here"),
-            None if kind == "always the same value" => {
-                "not the value that it always was".to_owned()
-            }
-            None => "a value never seen here".to_owned(),
+        if matches!(self.field.location, Location::QueryKey | Location::BodyKey) {
+            return Some(format!("the name `{name}` was never seen here"));
+        }
+        Some(match self.known_values() {
+            Some(known) => format!("not {known} usual here"),
+            None => NEW_VALUE.to_owned(),
         })
     }
 
@@ -244,6 +255,17 @@ impl About<'_> {
     }
 }
 
+/// What is said of a value of which there is nothing better to say.
+pub(in crate::reason) const NEW_VALUE: &str = "a value never seen here";
+
+/// "the one value", "one of the 5 values": a profile's words for enumerations, with an article.
+pub(in crate::reason) fn known_values(kind: &str) -> Option<String> {
+    match kind.split_once("one of ") {
+        Some((_, values)) => Some(format!("one of the {values}")),
+        None => (kind == "always the same value").then(|| "the one value".to_owned()),
+    }
+}
+
 /// What a field is called: "the parameter `q`".
 pub(in crate::reason) fn noun(field: &Field<'_>) -> String {
     let key = short(field.key);
@@ -297,7 +319,8 @@ fn named(bytes: impl Iterator<Item = u8>) -> Vec<String> {
     let (mut marks, mut kinds): (Vec<String>, Vec<String>) = Default::default();
     for byte in bytes {
         let (list, name) = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' => (&mut kinds, "letters"),
+            b'a'..=b'z' => (&mut kinds, "letters"),
+            b'A'..=b'Z' => (&mut kinds, "capitals"),
             b'0'..=b'9' => (&mut kinds, "digits"),
             b' ' | b'\t' => (&mut kinds, "blanks"),
             b'\n' | b'\r' => (&mut kinds, "line breaks"),
@@ -330,12 +353,13 @@ mod tests {
     #[test]
     fn characters_are_called_by_their_names() {
         assert_eq!(
-            named(b"<b>'<` \x01\xff7".iter().copied()),
+            named(b"<bB>'<` \x01\xff7".iter().copied()),
             [
                 "`<`",
                 "`>`",
                 "`'`",
                 "letters",
+                "capitals",
                 "backticks",
                 "blanks",
                 "control characters",
