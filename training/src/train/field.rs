@@ -454,7 +454,6 @@ mod tests {
                 exposure: none.view(),
                 profile: 0..0,
                 withheld: &[],
-                withheld: &[],
             };
             let trained = train_field(
                 &rows,
