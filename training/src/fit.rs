@@ -177,6 +177,7 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
         held_out: &held_out,
         exposure: exposure.as_ref(),
         timeline: &timeline,
+        other_sites,
     };
     let field = field_part(&data, base.as_ref(), options, progress, stop)?;
     let row_errors = field.detector.errors(corpus.rows.clone());

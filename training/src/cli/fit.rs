@@ -70,6 +70,10 @@ pub struct Args {
     /// Share of the normal rows with the highest errors to drop as contamination
     #[arg(long, default_value_t = 0.002, value_name = "SHARE")]
     trim: f64,
+    /// Share of training draws in which a row does without its site's profile [default: 0.3; 0.7 for a model that is to
+    /// serve other sites]
+    #[arg(long, value_name = "SHARE")]
+    mask: Option<f64>,
     /// How the calibration part is held out
     #[arg(long, value_enum, default_value_t = HeldOut::Auto)]
     held_out: HeldOut,
@@ -135,6 +139,10 @@ impl Args {
             "--trim must be 0 to 0.05",
         )?;
         limit(
+            self.mask.is_none_or(|mask| (0.0..=1.0).contains(&mask)),
+            "--mask must be 0 to 1",
+        )?;
+        limit(
             self.epochs
                 .is_none_or(|epochs| (1..=1000).contains(&epochs)),
             "--epochs must be 1 to 1000",
@@ -150,6 +158,7 @@ impl Args {
                 hidden: self.hidden,
                 batch: self.batch,
                 trim: self.trim,
+                mask: self.mask,
                 epochs: self.epochs.unwrap_or(if tuned { 5 } else { 20 }),
                 rate: if tuned { 2e-4 } else { 1e-3 },
                 ..FieldOptions::default()

@@ -39,6 +39,9 @@ const PROFILE_WEIGHT: f32 = 25.0;
 /// 0.5% of 0.9994, 0.9994 and 0.9961 with them.
 const TOTAL_WEIGHT: f32 = 1000.0;
 
+/// A model for other sites mostly meets rows without a profile.
+const MASK_FOR_OTHERS: f64 = 0.7;
+
 /// Rows a network is trained on at most; of more, an even sample is taken.
 const MOST_ROWS: usize = 300_000;
 
@@ -153,6 +156,8 @@ pub struct FieldData<'a> {
     pub exposure: Option<&'a Exposure>,
     /// What was known of each request's site when it came.
     pub timeline: &'a Timeline,
+    /// True when the model is for sites that it has not seen.
+    pub other_sites: bool,
 }
 
 /// Trains the detector, from `base` where there is one.
@@ -187,7 +192,13 @@ pub fn train(
         weights: base.weights.clone(),
         scaling: base.scaling.clone(),
     });
-    let settings: &FieldOptions = &options.field;
+    let settings = FieldOptions {
+        mask: options
+            .field
+            .mask
+            .or(data.other_sites.then_some(MASK_FOR_OTHERS)),
+        ..options.field.clone()
+    };
     // Without attacks to learn from, how unusual a value is must not help to reconstruct how unusual it is.
     let withheld = if exposure.training.nrows() == 0 {
         deviations()
@@ -204,7 +215,7 @@ pub fn train(
             withheld: &withheld,
         },
         start.as_ref(),
-        settings,
+        &settings,
         options.seed,
         progress,
         stop,

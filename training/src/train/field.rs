@@ -30,6 +30,9 @@ const LEAST_STEPS: usize = 1500;
 /// Rows drawn in an epoch at most: more traffic makes epochs more varied, not training longer.
 const MOST_DRAWN: usize = 100_000;
 
+/// Share of draws without a profile where nothing else is asked for.
+const MASK: f64 = 0.3;
+
 /// Settings of [`train_field`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldOptions {
@@ -49,8 +52,9 @@ pub struct FieldOptions {
     pub lambda: f64,
     /// Share of normal rows with the highest errors that is dropped after a warm-up.
     pub trim: f64,
-    /// Share of draws in which a row does without its profile, so that the network also serves where there is none.
-    pub mask: f64,
+    /// Share of draws in which a row does without its profile, so that the network also serves where there is none; none:
+    /// as suits what the model is for.
+    pub mask: Option<f64>,
 }
 
 impl Default for FieldOptions {
@@ -64,7 +68,7 @@ impl Default for FieldOptions {
             margin: 3.0,
             lambda: 1.0,
             trim: 0.002,
-            mask: 0.3,
+            mask: None,
         }
     }
 }
@@ -280,11 +284,12 @@ impl Run<'_> {
 
     /// Takes the profile from some of the rows, from target and input alike.
     fn mask(&mut self, rows: &mut [f32]) {
-        if self.masked.is_empty() || self.options.mask <= 0.0 {
+        let share = self.options.mask.unwrap_or(MASK).clamp(0.0, 1.0);
+        if self.masked.is_empty() {
             return;
         }
         for row in rows.chunks_exact_mut(self.normal.ncols()) {
-            if self.rng.random_bool(self.options.mask.min(1.0))
+            if self.rng.random_bool(share)
                 && let Some(columns) = row.get_mut(self.profile.clone())
             {
                 columns.copy_from_slice(&self.masked);
