@@ -110,6 +110,7 @@ fn field_errors_and_residuals_agree_with_onnx_runtime() {
             copies: &[],
             exposure: random.view(),
             profile: 0..0,
+            withheld: &[],
         },
         None,
         &options,

@@ -60,10 +60,14 @@ pub(super) fn textual_hex(input: &[u8], out: &mut Vec<u8>) -> Change {
             .take_while(|byte| hex(Some(byte)).is_some())
             .take(8)
             .count();
-        let dotted = at.checked_sub(1).and_then(|index| input.get(index)) == Some(&b'.');
+        let before = at.checked_sub(1).and_then(|index| input.get(index));
+        let dotted = before == Some(&b'.');
+        // `480x270` is the size of a picture.
+        let after_number =
+            before.is_some_and(u8::is_ascii_digit) && !(change.changed && at == copied);
         // `0x2f6574` is a number, `0x5cetc` a separator before a word, `0x2e0x2e` two dots.
         let alone = dotted || digits % 2 == 1 || digits == 2 || hex_follows(input, at + 4);
-        if !TEXTUAL.contains(&byte) || !alone {
+        if !TEXTUAL.contains(&byte) || !alone || after_number {
             continue;
         }
         out.extend_from_slice(input.get(copied..at).unwrap_or_default());
