@@ -1,7 +1,7 @@
 //! The report as one self-contained HTML file: no scripts, no links, nothing loaded. Reads on a phone, on paper, dark and light.
 //!
 //! Must not be here: any figure that the report does not hold. Attack payloads stand in this page: whatever comes from a
-//! request passes [`escape`].
+//! request passes `escape`.
 
 mod cases;
 mod charts;
