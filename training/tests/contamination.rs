@@ -276,6 +276,7 @@ fn options(directory: &Path, name: &str) -> FitOptions {
         request: RequestOptions::default(),
         exposure_rows: Some(1500),
         held_out: HeldOut::Time,
+        folds: 1,
         quarantine: None,
         onnxruntime: None,
         seed: 1,

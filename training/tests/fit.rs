@@ -97,6 +97,7 @@ fn options(directory: &Path, out: &str) -> FitOptions {
         },
         exposure_rows: Some(400),
         held_out: HeldOut::Auto,
+        folds: 1,
         quarantine: None,
         onnxruntime: None,
         seed: 1,
@@ -295,6 +296,7 @@ fn a_bundle_for_other_sites_holds_no_profile() {
     let bundle = run(&FitOptions {
         detectors: Detectors::Field,
         held_out: HeldOut::Site,
+        folds: 1,
         ..options(directory.path(), "bundle")
     });
     assert!(bundle.file(PROFILE).is_none());

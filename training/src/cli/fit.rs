@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use super::UsageError;
-use crate::fit::{Detectors, FitOptions, FitReport, HeldOut, fit};
+use crate::fit::{Detectors, FOLDS, FitOptions, FitReport, HeldOut, fit};
 use crate::progress::{Progress, Stop};
 use crate::train::{FieldOptions, RequestOptions};
 
@@ -77,6 +77,9 @@ pub struct Args {
     /// How the calibration part is held out
     #[arg(long, value_enum, default_value_t = HeldOut::Auto)]
     held_out: HeldOut,
+    /// Quarters of the sites that calibrate a model for other sites, 1 to 4; each but the first costs a training of its own
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    folds: u8,
     /// Where normal rows that look like attacks are listed for review, redacted [default: OUT.quarantine.jsonl]
     #[arg(long, value_name = "FILE")]
     quarantine: Option<PathBuf>,
@@ -138,6 +141,7 @@ impl Args {
             (0.0..=0.05).contains(&self.trim),
             "--trim must be 0 to 0.05",
         )?;
+        limit((1..=FOLDS).contains(&self.folds), "--folds must be 1 to 4")?;
         limit(
             self.mask.is_none_or(|mask| (0.0..=1.0).contains(&mask)),
             "--mask must be 0 to 1",
@@ -172,6 +176,7 @@ impl Args {
             detectors: self.detectors,
             exposure_rows: self.exposure_rows,
             held_out: self.held_out,
+            folds: self.folds,
             quarantine: self.quarantine,
             onnxruntime: self.onnxruntime,
             seed: self.seed,

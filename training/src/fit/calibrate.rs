@@ -50,7 +50,8 @@ pub struct Calibrated {
     pub smallest_budget: f64,
 }
 
-/// Calibrates on the held-out requests. `kept` is the field calibration of an unchanged or barely changed base, used
+/// Calibrates on the held-out requests. `others` are values of other held-out requests by detectors trained alike, which
+/// join the tail. `kept` is the field calibration of an unchanged or barely changed base, used
 /// when the field network was not trained, or when the held-out part is too small to judge.
 ///
 /// # Errors
@@ -60,6 +61,7 @@ pub fn calibrate(
     held_out: &[bool],
     errors: Errors<'_>,
     kept: Option<&Calibration>,
+    others: &[f32],
 ) -> Result<Calibrated, CalibrationError> {
     let held: Vec<usize> = (0..corpus.requests.len())
         .filter(|&i| held_out.get(i) == Some(&true))
@@ -67,7 +69,11 @@ pub fn calibrate(
     let distinct = distinct(corpus, &held);
     let (locations, field) = match kept {
         Some(kept) => (kept.locations.clone(), kept.field.clone()),
-        None => fit_field(corpus, &distinct, errors)?,
+        None => {
+            let (locations, mut values) = field_values(corpus, &distinct, errors)?;
+            values.extend(others);
+            (locations, Tail::fit(&values)?)
+        }
     };
     let mut calibration = Calibration {
         locations,
@@ -111,11 +117,26 @@ pub fn distinct_held_out(corpus: &Corpus, held_out: &[bool]) -> usize {
     distinct(corpus, &held).len()
 }
 
-fn fit_field(
+/// The field detector's values of the distinct held-out requests: what a tail is fitted to.
+///
+/// # Errors
+/// When there are no rows.
+pub fn held_out_values(
+    corpus: &Corpus,
+    held_out: &[bool],
+    errors: Errors<'_>,
+) -> Result<Vec<f32>, CalibrationError> {
+    let held: Vec<usize> = (0..corpus.requests.len())
+        .filter(|&i| held_out.get(i) == Some(&true))
+        .collect();
+    Ok(field_values(corpus, &distinct(corpus, &held), errors)?.1)
+}
+
+fn field_values(
     corpus: &Corpus,
     distinct: &[usize],
     errors: Errors<'_>,
-) -> Result<(LocationScales, Tail), CalibrationError> {
+) -> Result<(LocationScales, Vec<f32>), CalibrationError> {
     // Each distinct row once. By occurrence, what a few busy pages repeat would hide how wild a location can be, and
     // sites that the model has not seen would be flagged more often than promised (measured).
     let rows = match errors.sites {
@@ -164,7 +185,7 @@ fn fit_field(
         .filter(|request| is_among_few(request))
         .map(|request| value(corpus, &locations, request, errors))
         .collect();
-    Ok((locations, Tail::fit(&values)?))
+    Ok((locations, values))
 }
 
 /// The rows of requests, but only the first few of each site at each location.

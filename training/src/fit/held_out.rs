@@ -13,8 +13,8 @@ use crate::data::split::registrable_domain;
 /// Sites from which on whole sites are held out: such a model will serve sites it has not seen.
 const MANY_SITES: usize = 40;
 
-/// One in this many sites is held out.
-const SITE_SHARE: u8 = 4;
+/// One in this many sites is held out; so many folds of sites there are.
+pub const FOLDS: u8 = 4;
 
 /// The share of a site's requests before the held-out ones when the data is split by time: the last cut of [`CUTS`].
 const LAST_CUT: f64 = {
@@ -54,10 +54,7 @@ impl HeldOut {
     #[must_use]
     pub fn choose(self, requests: &[LabelledRequest]) -> Vec<bool> {
         let mut chosen = match self.resolve(requests) {
-            Self::Site => requests
-                .iter()
-                .map(|request| is_held_out_site(&site(request)))
-                .collect(),
+            Self::Site => fold(requests, 0),
             Self::Time | Self::Auto => latest(requests),
         };
         let is_split = |chosen: &[bool]| chosen.contains(&true) && chosen.contains(&false);
@@ -103,8 +100,17 @@ fn site(request: &LabelledRequest) -> String {
 }
 
 /// The second byte of the hash: `weir-train split` uses the first, and the two choices must not coincide.
-fn is_held_out_site(site: &str) -> bool {
+fn is_held_out_site(site: &str, fold: u8) -> bool {
     Sha256::digest(site.as_bytes())
         .get(1)
-        .is_some_and(|byte| byte % SITE_SHARE == 0)
+        .is_some_and(|byte| byte % FOLDS == fold)
+}
+
+/// For each request whether its site is in `fold`, of [`FOLDS`].
+#[must_use]
+pub(super) fn fold(requests: &[LabelledRequest], fold: u8) -> Vec<bool> {
+    let held = requests
+        .iter()
+        .map(|request| is_held_out_site(&site(request), fold));
+    held.collect()
 }
