@@ -33,6 +33,7 @@ mod request_vector;
 mod row;
 pub mod schema;
 mod sink;
+mod skeleton;
 mod tokens;
 mod windows;
 mod xml;

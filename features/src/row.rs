@@ -18,34 +18,8 @@ use crate::schema::{
     FAMILY_FEATURES, LEXICON_AT, PUNCTUATION, PUNCTUATION_AT, STATISTICS_AT, STRUCTURE_AT,
     TOKENS_AT, TRIGRAMS, TRIGRAMS_AT,
 };
+use crate::skeleton::{BLANK, CONTROL, DIGIT, EDGE, LETTER, OTHER, SYMBOL};
 use crate::tokens::{self, Present};
-
-/// Skeleton symbols: every letter, digit, blank, control and non-ASCII byte as one symbol, punctuation as itself.
-const LETTER: u8 = b'a';
-const DIGIT: u8 = b'0';
-const BLANK: u8 = b' ';
-const CONTROL: u8 = 1;
-const OTHER: u8 = 2;
-/// Stands before the first and after the last byte in trigrams.
-const EDGE: u8 = 3;
-
-const SYMBOL: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let value = byte as u8;
-        table[byte] = match value {
-            b'a'..=b'z' | b'A'..=b'Z' => LETTER,
-            b'0'..=b'9' => DIGIT,
-            b' ' | 9..=13 => BLANK,
-            0..=31 | 127 => CONTROL,
-            128..=255 => OTHER,
-            punctuation => punctuation,
-        };
-        byte += 1;
-    }
-    table
-};
 
 /// The natural logarithm of 1 + n, tabled for the counts that a window can have.
 struct Logarithms(Vec<f32>);

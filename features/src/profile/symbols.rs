@@ -4,16 +4,11 @@
     reason = "tables of 256 entries indexed by bytes"
 )]
 
+use crate::skeleton::{BLANK, DIGIT, EDGE as SKELETON_EDGE, LETTER, OTHER, SYMBOL};
+
 /// Symbols of letter bigrams: 0 is the edge, then letters, digits, blank, everything that is not ASCII text, marks.
 pub(crate) const ALPHABET: usize = 64;
 const EDGE: u8 = 0;
-
-const LETTER: u8 = b'a';
-const DIGIT: u8 = b'0';
-const BLANK: u8 = b' ';
-pub(crate) const CONTROL: u8 = 1;
-pub(crate) const OTHER: u8 = 2;
-const SKELETON_EDGE: u8 = 3;
 
 /// The marks that have a bigram symbol of their own; similar ones share one.
 const MARKS: [&[u8]; 24] = [
@@ -44,24 +39,6 @@ const BIGRAM_SYMBOL: [u8; 256] = {
             at += 1;
         }
         mark += 1;
-    }
-    table
-};
-
-const SKELETON_SYMBOL: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let value = byte as u8;
-        table[byte] = match value {
-            b'a'..=b'z' | b'A'..=b'Z' => LETTER,
-            b'0'..=b'9' => DIGIT,
-            b' ' | 9..=13 => BLANK,
-            0..=31 | 127 => CONTROL,
-            128..=255 => OTHER,
-            mark => mark,
-        };
-        byte += 1;
     }
     table
 };
@@ -113,7 +90,7 @@ pub(crate) fn marks() -> impl Iterator<Item = char> {
 pub(crate) fn skeleton(value: &[u8]) -> impl Iterator<Item = u8> {
     let mut last = SKELETON_EDGE;
     value.iter().filter_map(move |byte| {
-        let symbol = SKELETON_SYMBOL[usize::from(*byte)];
+        let symbol = SYMBOL[usize::from(*byte)];
         let repeated = symbol == last && matches!(symbol, LETTER | DIGIT | BLANK | OTHER);
         last = symbol;
         (!repeated).then_some(symbol)

@@ -2,8 +2,9 @@
 
 use super::Endpoint;
 use super::key_profile::KeyProfile;
-use super::symbols::{self, Kind};
+use super::symbols::Kind;
 use crate::field::Field;
+use crate::skeleton;
 
 /// Which part of a profile an explanation rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +128,8 @@ fn shapes(profile: &KeyProfile) -> Vec<UsualShape> {
 /// Control characters and non-ASCII bytes have symbols that nobody can read.
 fn shown(symbol: u8) -> char {
     match symbol {
-        symbols::CONTROL => '\u{b7}',
-        symbols::OTHER => '\u{e4}',
+        skeleton::CONTROL => '\u{b7}',
+        skeleton::OTHER => '\u{e4}',
         symbol => char::from(symbol),
     }
 }
