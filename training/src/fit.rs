@@ -6,6 +6,7 @@ pub mod calibrate;
 pub mod contamination;
 pub mod corpus;
 pub mod field;
+mod folds;
 mod held_out;
 mod publish;
 pub mod request;
@@ -203,7 +204,7 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
         .map(|base| &base.bundle.manifest().calibration);
     let kept = field.kept.as_ref().or(base_calibration.filter(|_| few));
     let folds = if kept.is_none() { options.folds } else { 1 };
-    let others = other_folds(&data, folds, &sites, options, progress, stop)?;
+    let others = folds::others(&data, folds, &sites, options, progress, stop)?;
     let calibrated = calibrate(&corpus, &calibrating, errors, kept, &others)?;
 
     stop.check()?;
@@ -239,44 +240,6 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
         profile: profile.map(|profile| profile.holds),
         seconds: started.elapsed().as_secs_f64(),
     })
-}
-
-/// Values of the sites of the other folds, each by a detector that was trained without them: how sites differ is the
-/// largest unknown of a calibration for sites that nobody has seen, and one fold holds few of them (cross-conformal
-/// prediction; Vovk, "Cross-conformal predictors", 2015).
-fn other_folds(
-    data: &FieldData<'_>,
-    folds: u8,
-    sites: &[u64],
-    options: &FitOptions,
-    progress: Progress,
-    stop: &Stop,
-) -> anyhow::Result<Vec<f32>> {
-    let mut values = Vec::new();
-    if !data.other_sites || options.detectors == Detectors::Request {
-        return Ok(values);
-    }
-    for fold in 1..folds {
-        progress.note(&format!("fold {} of {folds}, for calibration", fold + 1));
-        let held_out = held_out::fold(data.requests, fold);
-        let data = FieldData {
-            held_out: &held_out,
-            ..*data
-        };
-        let outcome = field::train(&data, None, options, progress, stop)?;
-        let without_profile = outcome
-            .detector
-            .errors_without_profile(data.corpus.rows.clone());
-        let errors = Errors {
-            rows: &without_profile,
-            without_profile: &without_profile,
-            sites: Some(sites),
-            requests: None,
-            lookalikes: &outcome.lookalikes,
-        };
-        values.extend(calibrate::held_out_values(data.corpus, &held_out, errors)?);
-    }
-    Ok(values)
 }
 
 fn open_base(directory: &Path) -> anyhow::Result<Base> {
