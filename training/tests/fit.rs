@@ -304,6 +304,34 @@ fn a_bundle_for_other_sites_holds_no_profile() {
 }
 
 #[test]
+fn more_folds_judge_more_sites() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    attacks(&path.join("attacks.jsonl"));
+    let site = path.join("site.jsonl");
+    capture_of(&site, "search", "term");
+    let text = fs::read_to_string(&site).unwrap();
+    let many: String = (0..6)
+        .map(|n| text.replace("shop.example", &format!("shop{n}.example")))
+        .collect();
+    let sites = path.join("sites.jsonl");
+    fs::write(&sites, many).unwrap();
+    let samples = |normal: &Path, folds| {
+        let bundle = run(&FitOptions {
+            normal: vec![normal.to_path_buf()],
+            detectors: Detectors::Field,
+            held_out: HeldOut::Site,
+            folds,
+            ..options(path, "bundle")
+        });
+        bundle.manifest().calibration.field.samples()
+    };
+    assert!(samples(&sites, 4) > samples(&sites, 1));
+    // A single site is in one fold, and the others are empty.
+    assert_eq!(samples(&site, 4), samples(&site, 1));
+}
+
+#[test]
 fn sources_are_clients_where_the_capture_names_them() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();

@@ -23,8 +23,12 @@ pub(super) fn others(
         return Ok(values);
     }
     for fold in 1..folds {
-        progress.note(&format!("fold {} of {folds}, for calibration", fold + 1));
         let held_out = held_out::fold(data.requests, fold);
+        // Of few sites a fold may hold none, or all.
+        if !(held_out.contains(&true) && held_out.contains(&false)) {
+            continue;
+        }
+        progress.note(&format!("fold {} of {folds}, for calibration", fold + 1));
         let data = FieldData {
             held_out: &held_out,
             ..*data
