@@ -6,6 +6,7 @@
 pub mod client;
 pub mod framing;
 mod io;
+pub mod proxy_protocol;
 pub mod tls;
 
 use std::io::ErrorKind;
@@ -29,6 +30,7 @@ use tokio_rustls::TlsAcceptor;
 pub use io::{ConnectionState, InFlight};
 
 use self::io::{ClientIo, IoTimeouts};
+use self::proxy_protocol::HeaderError;
 use crate::proxy::headers::Scheme;
 use crate::proxy::{ClientConnection, Proxy};
 use crate::runtime::Snapshot;
@@ -130,7 +132,7 @@ fn concerns_one_connection(kind: ErrorKind) -> bool {
     )
 }
 
-fn accept(proxy: &Arc<Proxy>, index: usize, stream: TcpStream, peer: SocketAddr, drain: Drain) {
+fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, peer: SocketAddr, drain: Drain) {
     let Some(slot) = proxy.admit() else {
         // Dropping it now costs the least; a page would need a task and, with TLS, a handshake.
         return;
@@ -144,16 +146,28 @@ fn accept(proxy: &Arc<Proxy>, index: usize, stream: TcpStream, peer: SocketAddr,
             return;
         };
         let settings = Settings::new(&snapshot, listener.http2);
+        let patience = snapshot.config.timeouts.handshake;
+        let announcing = &listener.proxy_protocol;
+        let source = match proxy_protocol::source(&mut stream, peer, announcing, patience).await {
+            Ok(source) => source,
+            // Balancers look whether a port is open.
+            Err(HeaderError::Broken(error)) => {
+                return tracing::debug!(%peer, %error, "no PROXY protocol header");
+            }
+            Err(error) => return tracing::warn!(%peer, %error, "connection refused"),
+        };
+        let peer = source.address;
         if listener.tls.is_none() {
             // Requests pin their own: a connection that stays must not keep an old model in memory.
             drop(snapshot);
-            return connection(&proxy, stream, peer, Scheme::Http, &settings, drain).await;
+            let scheme = source.scheme.unwrap_or(Scheme::Http);
+            return connection(&proxy, stream, peer, scheme, &settings, drain).await;
         }
         let Some(Some(tls)) = snapshot.tls.get(index).cloned() else {
             return;
         };
         let handshake = TlsAcceptor::from(tls).accept(stream);
-        match timeout(snapshot.config.timeouts.handshake, handshake).await {
+        match timeout(patience, handshake).await {
             Ok(Ok(stream)) => {
                 drop(snapshot);
                 connection(&proxy, stream, peer, Scheme::Https, &settings, drain).await;

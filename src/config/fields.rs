@@ -183,6 +183,10 @@ fn listeners<'a>(item: &Item<'a>, base: &Path) -> Vec<(Listener, Item<'a>)> {
             .get("http2")
             .and_then(|item| item.flag())
             .unwrap_or(true);
+        let proxy_protocol = section
+            .get("proxy_protocol")
+            .map(|item| networks(&item))
+            .unwrap_or_default();
         let Some(address) = address else { continue };
         if address.port() != 0 && found.iter().any(|(other, _)| other.address == address) {
             item.problem(format!("another listener has the address {address}"));
@@ -192,6 +196,7 @@ fn listeners<'a>(item: &Item<'a>, base: &Path) -> Vec<(Listener, Item<'a>)> {
                 address,
                 tls,
                 http2,
+                proxy_protocol,
             },
             item.clone(),
         ));

@@ -131,6 +131,20 @@ fn an_unknown_key_is_named_with_line_column_and_a_suggestion() {
 }
 
 #[test]
+fn networks_are_addresses_with_an_optional_prefix() {
+    let listener = "  - address: 127.0.0.1:8080";
+    let with = |networks| format!("{listener}\n    proxy_protocol: [{networks}]");
+    assert_eq!(
+        broken(listener, &with("10.0.0.0/8, 10.0.0.0/33")),
+        "3:34: listen[0].proxy_protocol[1]: `10.0.0.0/33` is not allowed here: expected an address or network such as \
+         10.0.0.0/8 or 2001:db8::1"
+    );
+    let text = MINIMAL.replace(listener, &with("10.0.0.0/8, \"::1\""));
+    let networks = check(&text).unwrap().listeners[0].proxy_protocol.clone();
+    assert_eq!(networks[1].to_string(), "::1/128");
+}
+
+#[test]
 fn every_error_is_reported_at_once_in_the_order_of_the_text() {
     let text = "\
 listen:

@@ -56,6 +56,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// Whether HTTP/2 is offered (ALPN with TLS, prior knowledge without).
     pub http2: bool,
+    /// Peers that must begin every connection with a PROXY protocol header; it says who the client is.
+    pub proxy_protocol: Vec<IpNet>,
 }
 
 /// Files of a server certificate.

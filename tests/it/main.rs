@@ -20,6 +20,7 @@ mod guards;
 mod headers;
 mod hostile;
 mod http;
+mod identity;
 mod memory;
 mod policy;
 mod reload;
