@@ -6,6 +6,7 @@
 
 pub mod body;
 mod forward;
+mod forwarding;
 pub mod guard;
 pub mod headers;
 mod inspect;

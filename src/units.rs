@@ -253,7 +253,7 @@ impl ClientIp {
         self.0
     }
 
-    /// The key of the client's sliding windows.
+    /// The key of the client's sliding windows: the address, or for IPv6 its /64.
     pub fn key(self) -> ClientKey {
         ClientKey::from(self.0)
     }
@@ -362,6 +362,10 @@ mod tests {
         let two = ClientIp::new("2001:db8:1:2:ffff::9".parse().unwrap());
         let other = ClientIp::new("2001:db8:1:3::1".parse().unwrap());
         assert_eq!(one.limit_key(), two.limit_key());
+        assert_eq!(one.key(), two.key());
+        assert_ne!(one.key(), other.key());
+        let near = ClientIp::new("192.0.2.8".parse().unwrap());
+        assert_ne!(ClientIp::new(four).key(), near.key());
         assert_ne!(one.limit_key(), other.limit_key());
         assert!(ClientIp::new("fd00::1".parse().unwrap()).is_private());
         assert!(!ClientIp::new("8.8.8.8".parse().unwrap()).is_private());

@@ -9,17 +9,17 @@ use crate::request::{RequestContext, RequestVector, RequestView};
 use crate::request_vector;
 use crate::windows::Activity;
 
-/// A client's identity: its address as a number, with IPv4 in IPv6's mapped range.
+/// A client's identity: its address as a number, with IPv4 in IPv6's mapped range. An IPv6 address counts as its /64,
+/// because one customer owns at least that much and could be another client with every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientKey(pub u128);
 
 impl From<IpAddr> for ClientKey {
     fn from(address: IpAddr) -> Self {
-        let v6 = match address {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => v6,
-        };
-        Self(v6.to_bits())
+        Self(match address.to_canonical() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,
+        })
     }
 }
 

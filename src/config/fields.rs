@@ -61,6 +61,10 @@ pub(super) fn config(
             .get("trusted_proxies")
             .map(|item| networks(&item))
             .unwrap_or_default(),
+        trusted_header: root
+            .get("trusted_header")
+            .and_then(|item| trusted_header(&item))
+            .unwrap_or(TrustedHeader::XForwardedFor),
         capture: root
             .get("capture")
             .and_then(|item| outputs::capture(&item, base)),
@@ -352,17 +356,40 @@ pub(super) fn duration(
         .unwrap_or(default)
 }
 
+fn trusted_header(item: &Item<'_>) -> Option<TrustedHeader> {
+    let choice = |header: TrustedHeader| (header.name(), header);
+    item.choice(&[
+        choice(TrustedHeader::XForwardedFor),
+        choice(TrustedHeader::Forwarded),
+    ])
+}
+
 fn networks(item: &Item<'_>) -> Vec<IpNet> {
     let network = |item: &Item<'_>| {
         let text = item.text()?;
         let net = text
             .parse()
             .ok()
-            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+            .map(canonical);
         if net.is_none() {
             item.expected("an address or network such as 10.0.0.0/8 or 2001:db8::1");
         }
         net
     };
     item.list().iter().filter_map(network).collect()
+}
+
+/// Addresses are compared in their canonical form, so networks of IPv4-mapped addresses are networks of IPv4.
+fn canonical(net: IpNet) -> IpNet {
+    let four = match net.addr().to_canonical() {
+        IpAddr::V4(address) if net.prefix_len() >= 96 => {
+            ipnet::Ipv4Net::new(address, net.prefix_len() - 96).ok()
+        }
+        _ => None,
+    };
+    match net {
+        IpNet::V6(_) => four.map_or(net, IpNet::V4),
+        IpNet::V4(_) => net,
+    }
 }

@@ -139,9 +139,14 @@ fn networks_are_addresses_with_an_optional_prefix() {
         "3:34: listen[0].proxy_protocol[1]: `10.0.0.0/33` is not allowed here: expected an address or network such as \
          10.0.0.0/8 or 2001:db8::1"
     );
-    let text = MINIMAL.replace(listener, &with("10.0.0.0/8, \"::1\""));
+    let text = MINIMAL.replace(listener, &with("\"::1\", \"::ffff:10.0.0.0/104\""));
     let networks = check(&text).unwrap().listeners[0].proxy_protocol.clone();
-    assert_eq!(networks[1].to_string(), "::1/128");
+    assert_eq!(networks[0].to_string(), "::1/128");
+    assert_eq!(networks[1].to_string(), "10.0.0.0/8");
+    assert_eq!(
+        broken("listen:", "trusted_header: x-real-ip\nlisten:"),
+        "1:17: trusted_header: `x-real-ip` is not allowed here: expected x-forwarded-for or forwarded"
+    );
 }
 
 #[test]

@@ -35,8 +35,10 @@ pub struct Config {
     pub limits: Limits,
     /// Bounds on waiting.
     pub timeouts: Timeouts,
-    /// Peers whose `X-Forwarded-For` is believed.
+    /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they name their clients.
+    pub trusted_header: TrustedHeader,
     /// Recording of passed traffic for training, when wanted.
     pub capture: Option<Capture>,
     /// Decision records.
@@ -45,6 +47,26 @@ pub struct Config {
     pub redact: SecretKeys,
     /// Logs of the process itself.
     pub log: Log,
+}
+
+/// Where trusted proxies name their clients. Only one is believed: a proxy that writes the one passes on what a client
+/// has put into the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrustedHeader {
+    /// `X-Forwarded-For`
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239)
+    Forwarded,
+}
+
+impl TrustedHeader {
+    /// As in a header map.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+        }
+    }
 }
 
 /// One address that accepts client connections.

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::body::Held;
+use super::forwarding;
 use super::headers::{self, REQUEST_ID, SCORE, Upgrade, VERDICT};
 use super::outgoing::UpstreamBody;
 use super::respond::{Interruption, id_value};
@@ -95,7 +96,7 @@ fn upstream_request(
     upgrade: Option<&Upgrade>,
 ) -> Result<Request<UpstreamBody>, Interruption> {
     let fields = &mut head.headers;
-    headers::stamp_forwarding(fields, &tx.client, tx.scheme, head.version);
+    forwarding::stamp(fields, &tx.client, tx.scheme, head.version);
     stamp_decision(fields, tx);
     if let Some(upgrade) = upgrade {
         headers::stamp_upgrade(fields, upgrade.clone());

@@ -1,15 +1,14 @@
 //! Header rules of a proxy: what is removed before inspection, what is added for the upstream, what is removed from
 //! the answer.
 //!
-//! Not here: refusing requests (`guard`). Everything is removed *before* inspection, so that what was inspected is
-//! what the upstream gets; afterwards only headers of our own are added.
-
-use std::fmt::Write;
+//! Not here: refusing requests (`guard`) and what is said about the client (`forwarding`). Everything is removed *before*
+//! inspection, so that what was inspected is what the upstream gets; afterwards only headers of our own are added.
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
 
-use crate::listen::client::{Client, Peer};
+use super::forwarding;
+use crate::listen::client::Peer;
 
 /// The verdict of this request, for the upstream. Clients cannot set it.
 pub const VERDICT: HeaderName = HeaderName::from_static("x-weir-verdict");
@@ -17,12 +16,6 @@ pub const VERDICT: HeaderName = HeaderName::from_static("x-weir-verdict");
 pub const SCORE: HeaderName = HeaderName::from_static("x-weir-score");
 /// Names one request to client, upstream and operator.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The chain of clients before the upstream.
-pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// `http` or `https`, as the client came in.
-pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// The host that the client asked for.
-pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -62,7 +55,7 @@ pub fn sanitize_request(headers: &mut HeaderMap, version: Version, trust: Peer) 
     let upgrade = wanted_upgrade(headers, version);
     remove_hop_by_hop(headers);
     headers.remove(header::EXPECT);
-    remove_forged(headers, trust);
+    forwarding::remove_claims(headers, trust);
     if version == Version::HTTP_2 {
         join_cookies(headers);
     }
@@ -112,39 +105,13 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
         let listed: Vec<HeaderName> = connection_tokens(headers)
             .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-            .filter(|name| !END_TO_END.contains(name))
+            .filter(|name| !END_TO_END.contains(name) && !forwarding::is_claim(name.as_str()))
             .collect();
         for name in listed {
             headers.remove(name);
         }
     }
     for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
-/// Removes headers that only this proxy, or only a trusted peer, may set: also under names that an origin which
-/// maps headers to variables (CGI, WSGI) cannot tell apart, such as `X_Weir_Verdict`.
-fn remove_forged(headers: &mut HeaderMap, trust: Peer) {
-    let forged: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            let Some(b'x' | b'f') = name.bytes().next() else {
-                return false;
-            };
-            let spelled = name.replace(['_', '.'], "-");
-            if spelled.starts_with("x-weir-") {
-                return true;
-            }
-            let ours = spelled.starts_with("x-forwarded-")
-                || spelled == "forwarded"
-                || spelled == "x-request-id";
-            ours && (trust == Peer::Untrusted || spelled != name)
-        })
-        .cloned()
-        .collect();
-    for name in forged {
         headers.remove(name);
     }
 }
@@ -176,7 +143,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
@@ -184,51 +151,7 @@ impl Scheme {
     }
 }
 
-/// Adds the forwarding headers. A trusted peer's chain is continued, anybody else's has been removed.
-pub fn stamp_forwarding(
-    headers: &mut HeaderMap,
-    client: &Client,
-    scheme: Scheme,
-    version: Version,
-) {
-    let peer = client.peer.to_string();
-    append_to_list(headers, FORWARDED_FOR, &peer);
-    if !headers.contains_key(FORWARDED_PROTO) {
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.name()));
-    }
-    let host = headers.get(header::HOST).cloned();
-    let mut element = if peer.contains(':') {
-        format!("for=\"[{peer}]\"")
-    } else {
-        format!("for={peer}")
-    };
-    if let Some(host) = &host {
-        if !headers.contains_key(FORWARDED_HOST) {
-            headers.insert(FORWARDED_HOST, host.clone());
-        }
-        // The guard has let through no quote or backslash in it.
-        if let Ok(host) = host.to_str() {
-            let _ = write!(element, ";host=\"{host}\"");
-        }
-    }
-    let _ = write!(element, ";proto={}", scheme.name());
-    append_to_list(headers, header::FORWARDED, &element);
-    headers.append(header::VIA, via(version));
-}
-
-fn append_to_list(headers: &mut HeaderMap, name: HeaderName, element: &str) {
-    let mut list = Vec::new();
-    for line in headers.get_all(&name) {
-        list.extend_from_slice(line.as_bytes());
-        list.extend_from_slice(b", ");
-    }
-    list.extend_from_slice(element.as_bytes());
-    if let Ok(value) = HeaderValue::from_bytes(&list) {
-        headers.insert(name, value);
-    }
-}
-
-fn via(version: Version) -> HeaderValue {
+pub(super) fn via(version: Version) -> HeaderValue {
     HeaderValue::from_static(match version {
         Version::HTTP_10 => "1.0 weir",
         Version::HTTP_2 => "2 weir",
@@ -250,7 +173,7 @@ pub fn sanitize_response(headers: &mut HeaderMap, version: Version) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    #![allow(clippy::unwrap_used)]
 
     use super::*;
 
@@ -263,14 +186,6 @@ mod tests {
             );
         }
         headers
-    }
-
-    fn client(peer: &str, trusted: &str, headers: &HeaderMap) -> Client {
-        Client::identify(
-            format!("{peer}:9").parse().unwrap(),
-            headers,
-            &[trusted.parse().unwrap()],
-        )
     }
 
     #[test]
@@ -293,57 +208,6 @@ mod tests {
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-type", "host"]);
-    }
-
-    #[test]
-    fn nobody_forges_our_headers_under_any_spelling() {
-        let forged = [
-            ("x-weir-verdict", "pass"),
-            ("x_weir_score", "0"),
-            ("X-Weir-Anything", "1"),
-            ("x_forwarded_for", "1.1.1.1"),
-            ("x-forwarded_host", "evil"),
-        ];
-        let mut headers = map(&forged);
-        sanitize_request(&mut headers, Version::HTTP_11, Peer::Trusted);
-        assert!(headers.is_empty(), "{headers:?}");
-        let mut headers = map(&[
-            ("x-forwarded-for", "1.1.1.1"),
-            ("forwarded", "for=1.1.1.1"),
-            ("x-request-id", "7"),
-        ]);
-        sanitize_request(&mut headers, Version::HTTP_11, Peer::Trusted);
-        assert_eq!(headers.len(), 3);
-        sanitize_request(&mut headers, Version::HTTP_11, Peer::Untrusted);
-        assert!(headers.is_empty(), "{headers:?}");
-    }
-
-    #[test]
-    fn a_trusted_chain_is_continued_and_another_replaced() {
-        let start = [
-            ("host", "shop.example:8443"),
-            ("x-forwarded-for", "1.2.3.4"),
-            ("x-forwarded-proto", "https"),
-        ];
-        let mut headers = map(&start);
-        let trusted = client("10.0.0.1", "10.0.0.0/8", &headers);
-        sanitize_request(&mut headers, Version::HTTP_11, trusted.trust);
-        stamp_forwarding(&mut headers, &trusted, Scheme::Http, Version::HTTP_11);
-        assert_eq!(headers["x-forwarded-for"], "1.2.3.4, 10.0.0.1");
-        assert_eq!(headers["x-forwarded-proto"], "https");
-
-        let mut headers = map(&start);
-        let stranger = client("[2001:db8::1]", "10.0.0.0/8", &headers);
-        sanitize_request(&mut headers, Version::HTTP_2, stranger.trust);
-        stamp_forwarding(&mut headers, &stranger, Scheme::Http, Version::HTTP_2);
-        assert_eq!(headers["x-forwarded-for"], "2001:db8::1");
-        assert_eq!(headers["x-forwarded-proto"], "http");
-        assert_eq!(headers["x-forwarded-host"], "shop.example:8443");
-        assert_eq!(
-            headers["forwarded"],
-            "for=\"[2001:db8::1]\";host=\"shop.example:8443\";proto=http"
-        );
-        assert_eq!(headers["via"], "2 weir");
     }
 
     #[test]

@@ -64,11 +64,12 @@ impl Transaction {
             connection.peer,
             &head.headers,
             &snapshot.config.trusted_proxies,
+            snapshot.config.trusted_header,
         );
         let given = head
             .headers
             .get(REQUEST_ID)
-            .filter(|_| client.trust == Peer::Trusted);
+            .filter(|_| client.trust != Peer::Untrusted);
         let id = given
             .and_then(|id| RequestId::received(id.as_bytes()))
             .unwrap_or_else(|| RequestId::fresh(time));

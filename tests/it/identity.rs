@@ -152,3 +152,95 @@ async fn a_stranger_cannot_announce_itself() {
         Some("127.0.0.1")
     );
 }
+
+#[tokio::test]
+async fn limits_count_a_network_of_ipv6_and_a_mapped_address_once() {
+    let origin = Origin::echo().await;
+    let mut setup = Setup::new(origin.address)
+        .route("mode: shadow, rate_limit: {requests: 1, per: 1h, burst: 1}");
+    setup.listener = ", proxy_protocol: [127.0.0.1]".to_owned();
+    let weir = setup.start().await;
+    for (client, status) in [
+        ("[2001:db8:1:2::1]:1", "200"),
+        ("[2001:db8:1:2:ffff::9]:1", "429"),
+        ("[2001:db8:1:3::1]:1", "200"),
+        ("192.0.2.1:1", "200"),
+        ("[::ffff:192.0.2.1]:1", "429"),
+        ("192.0.2.2:1", "200"),
+    ] {
+        let header = version_2(1, client.parse().unwrap(), &[]);
+        let answer = exchange(weir.address, &[&header, REQUEST].concat()).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{client}: {answer}"
+        );
+    }
+}
+
+/// The origin's view of a request with `headers`.
+async fn seen(weir: &Weir, origin: &Origin, headers: &str) -> Seen {
+    let request =
+        format!("GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n{headers}\r\n");
+    let answer = exchange(weir.address, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    origin.seen().pop().unwrap()
+}
+
+#[tokio::test]
+async fn the_chain_that_is_believed_is_the_one_that_is_named() {
+    let origin = Origin::echo().await;
+    let weir = Setup::new(origin.address)
+        .section("trusted_proxies: [127.0.0.1]\ntrusted_header: forwarded")
+        .start()
+        .await;
+    let claims = "X-Forwarded-For: 6.6.6.6\r\nForwarded: for=7.7.7.7;x=\", For=\"[2001:db8::7]:1\"\r\nX-Real-IP: 2001:db8::7\r\n";
+    let request = seen(&weir, &origin, claims).await;
+    assert_eq!(
+        request.header("x-forwarded-for"),
+        Some("2001:db8::7, 127.0.0.1")
+    );
+    assert_eq!(request.header("x-real-ip"), Some("2001:db8::7"));
+    assert_eq!(client_of_record(&weir, 0).await, "2001:db8::7");
+}
+
+#[tokio::test]
+async fn nobody_strips_the_chain_by_calling_it_hop_by_hop() {
+    let origin = Origin::echo().await;
+    let weir = Setup::new(origin.address)
+        .section("trusted_proxies: [127.0.0.1]")
+        .start()
+        .await;
+    let claims = "X-Forwarded-For: 7.7.7.7\r\nX-Real-IP: 7.7.7.7\r\nConnection: x-forwarded-for, x-real-ip\r\n";
+    let request = seen(&weir, &origin, claims).await;
+    assert_eq!(
+        request.header("x-forwarded-for"),
+        Some("7.7.7.7, 127.0.0.1")
+    );
+    assert_eq!(request.header("x-real-ip"), Some("7.7.7.7"));
+}
+
+#[tokio::test]
+async fn what_applications_take_for_the_word_of_a_proxy_is_no_clients_to_say() {
+    let origin = Origin::echo().await;
+    let weir = Setup::new(origin.address).start().await;
+    let names = [
+        "X-Real-IP",
+        "X_Real_IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "X-Client-IP",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+    ];
+    let claims: String = names
+        .iter()
+        .map(|name| format!("{name}: 6.6.6.6\r\n"))
+        .collect();
+    let request = seen(&weir, &origin, &claims).await;
+    let left: Vec<_> = request
+        .headers
+        .iter()
+        .filter(|(_, value)| value == "6.6.6.6")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
