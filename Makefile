@@ -4,7 +4,7 @@ SHELL := /bin/bash
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build model held-out experiments lookalikes lint bench bench-detect fuzz onnxruntime preflight
+.PHONY: help demo test build model held-out experiments lookalikes lint bench bench-detect bench-proxy soak fuzz onnxruntime preflight
 
 help: ## this list
 	@echo "Weir: an inline web application firewall whose detector is an autoencoder"
@@ -47,6 +47,12 @@ bench: onnxruntime ## what extraction, decoding and scoring cost on this machine
 
 bench-detect: onnxruntime ## two attack collections through the running proxy: make bench-detect DATA=FOLDER [ARGS=--verbose]
 	@scripts/bench-detect.sh "$(DATA)" $(ARGS)
+
+bench-proxy: onnxruntime ## long uploads, WebSocket and event streams beside nginx: make bench-proxy [ARGS="--rounds 1"]
+	@scripts/bench-proxy.sh $(ARGS)
+
+soak: onnxruntime ## ten minutes of mixed load, upstream restarts and reloads, every answer checked: make soak [SECONDS=60]
+	@scripts/soak.sh $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 fuzz: ## 20 seconds of fuzzing a target
 	@scripts/fuzz.sh

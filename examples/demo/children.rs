@@ -44,6 +44,10 @@ impl Program {
         })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child
             .try_wait()
@@ -89,26 +93,28 @@ impl Program {
             .collect()
     }
 
-    /// Asks the program to end, as an operator would, and insists after a while.
-    pub(crate) fn stop(&mut self) {
-        if let Ok(Some(_)) = self.child.try_wait() {
-            return;
+    /// Asks the program to end, as an operator would, and insists after a while. Returns how it ended, `None` when it had
+    /// to be killed.
+    pub(crate) fn stop(&mut self) -> Option<ExitStatus> {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            return Some(status);
         }
         // The standard library can only kill; the shell's `kill` asks politely. The id is that of a child not yet waited
         // for, so it cannot have become somebody else's.
         let asked = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.child.id())])
+            .args(["-c", &format!("kill -TERM {}", self.id())])
             .stderr(Stdio::null())
             .status();
         let until = Instant::now() + GRACE;
         while asked.as_ref().is_ok_and(ExitStatus::success) && Instant::now() < until {
-            if let Ok(Some(_)) = self.child.try_wait() {
-                return;
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
             }
             std::thread::sleep(LOOK_EVERY);
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        None
     }
 }
 
