@@ -114,7 +114,11 @@ fn upstreams(item: &Item<'_>) -> Vec<Upstream> {
             .get("max_connections")
             .and_then(|item| item.count(1..=65_535))
             .unwrap_or(256);
+        let protocol = section.get("protocol").and_then(|item| {
+            item.choice(&[("http1", Protocol::Http1), ("http2", Protocol::Http2)])
+        });
         let upstream = Upstream {
+            protocol: protocol.unwrap_or(Protocol::Http1),
             max_connections,
             max_idle: section
                 .get("max_idle")

@@ -148,12 +148,24 @@ pub struct Upstream {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// What is spoken there.
+    pub protocol: Protocol,
     /// Connections at most; requests beyond wait until `timeouts.connect`, then 503.
     pub max_connections: usize,
     /// Idle connections kept.
     pub max_idle: usize,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
+}
+
+/// The version of HTTP that an upstream is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: in cleartext by prior knowledge.
+    Http2,
 }
 
 /// One route: what it matches, where it leads and how it is inspected.

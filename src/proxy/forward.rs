@@ -18,7 +18,7 @@ use super::outgoing::UpstreamBody;
 use super::respond::{Interruption, id_value};
 use super::transaction::Transaction;
 use super::tunnel::Tunnel;
-use super::upstream::{Lease, UpstreamError};
+use super::upstream::{Lease, UpstreamError, wire};
 use super::{ClientConnection, Proxy};
 
 /// What the upstream answered.
@@ -102,12 +102,7 @@ fn upstream_request(
         headers::stamp_upgrade(fields, upgrade.clone());
     }
     if http_body::Body::size_hint(&body).exact().is_none() {
-        // hyper assumes that a GET or HEAD of unknown length has no body, and would drop what was inspected.
-        fields.remove(header::CONTENT_LENGTH);
-        fields.insert(
-            header::TRANSFER_ENCODING,
-            HeaderValue::from_static("chunked"),
-        );
+        wire::chunked(fields);
     }
     let mut request = Request::new(body);
     *request.method_mut() = head.method;

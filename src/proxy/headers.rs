@@ -62,6 +62,17 @@ pub fn sanitize_request(headers: &mut HeaderMap, version: Version, trust: Peer) 
     upgrade
 }
 
+/// Removes from request trailers what identifies, frames or routes a request: an origin that merges trailers into
+/// headers would otherwise take it from a client after the head has been judged (RFC 9110, 6.5.1).
+pub fn sanitize_trailers(trailers: &mut HeaderMap) {
+    remove_hop_by_hop(trailers);
+    forwarding::remove_claims(trailers, Peer::Untrusted);
+    for name in &END_TO_END {
+        trailers.remove(name);
+    }
+    trailers.remove(header::EXPECT);
+}
+
 /// HTTP/1.1 and one protocol only. Never another HTTP or TLS: a tunnel of requests would pass uninspected.
 fn wanted_upgrade(headers: &HeaderMap, version: Version) -> Option<Upgrade> {
     if version != Version::HTTP_11 || !lists(headers, "upgrade") {
@@ -208,6 +219,24 @@ mod tests {
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-type", "host"]);
+    }
+
+    #[test]
+    fn trailers_say_nothing_about_the_request_itself() {
+        let mut trailers = map(&[
+            ("x-checksum", "abc"),
+            ("grpc-status", "0"),
+            ("content-length", "0"),
+            ("host", "evil"),
+            ("authorization", "Bearer x"),
+            ("x-weir-verdict", "pass"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("transfer-encoding", "chunked"),
+        ]);
+        sanitize_trailers(&mut trailers);
+        let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["grpc-status", "x-checksum"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::body::{BodyError, Held};
+use super::headers;
 
 impl Held {
     /// The body for the upstream, and a view of how far it has been sent.
@@ -139,8 +140,16 @@ impl Body for UpstreamBody {
             match Pin::new(rest).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     this.stall.progress();
-                    if let Ok(data) = frame.into_data() {
-                        return this.yielded(data);
+                    match frame.into_data() {
+                        Ok(data) => return this.yielded(data),
+                        Err(frame) => {
+                            if let Ok(mut trailers) = frame.into_trailers() {
+                                headers::sanitize_trailers(&mut trailers);
+                                this.rest = None;
+                                this.progress.done.store(true, Ordering::Release);
+                                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                            }
+                        }
                     }
                 }
                 Poll::Ready(Some(Err(_))) => return this.failed(BodyError::Broken),

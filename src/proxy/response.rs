@@ -112,6 +112,12 @@ impl Streaming {
             Poll::Ready(Some(Ok(frame))) => {
                 self.stall.progress();
                 self.tx.response_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                // Nothing follows trailers, and a client that takes none does not ask again.
+                if frame.is_trailers()
+                    && let Some(lease) = self.lease.take()
+                {
+                    lease.release();
+                }
                 self.release_if_done();
                 Poll::Ready(Some(Ok(frame)))
             }

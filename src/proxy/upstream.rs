@@ -1,34 +1,32 @@
-//! Connections to origins: HTTP/1.1 keep-alive, bounded for each upstream, with one retry where it cannot repeat an
-//! effect.
+//! Connections to origins: HTTP/1.1 keep-alive or shared HTTP/2, bounded for each upstream, with a retry where it
+//! cannot repeat an effect.
 //!
 //! Not here: which upstream a request goes to (its route says) and what is answered when it fails (`respond`).
 
-use std::collections::VecDeque;
+mod connection;
+mod endpoint;
+mod idle;
+pub(super) mod wire;
+
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use http::{Method, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use self::connection::SendError;
+use self::endpoint::{Endpoint, Fresh, Taken};
 use super::body::BodyError;
 use super::outgoing::{Progress, UpstreamBody};
 use crate::config::{self, Timeouts};
 
-/// Read and write buffer of one upstream connection, and so the largest response head.
-const BUFFER: usize = 64 * 1024;
-
-/// A connection that has just been given back may still be finishing. One that takes longer is stuck, as when an
-/// origin answers early and does not read the rest: the request goes elsewhere.
-const SETTLE: Duration = Duration::from_millis(50);
+/// A request that every connection loses at the same moment is not sent for ever.
+const ATTEMPTS: u32 = 3;
 
 /// Why an upstream gave no response. Every cause names its side.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +76,7 @@ impl Upstreams {
         let pool = Arc::new(Pool {
             upstream: upstream.clone(),
             permits: Arc::new(Semaphore::new(upstream.max_connections)),
-            idle: Mutex::default(),
+            endpoint: Endpoint::new(upstream),
         });
         tokio::spawn(sweep(Arc::downgrade(&pool), upstream.idle_timeout));
         self.pools.insert(upstream.name.clone(), Arc::clone(&pool));
@@ -91,7 +89,7 @@ async fn sweep(pool: Weak<Pool>, every: Duration) {
     loop {
         tokio::time::sleep(every.max(Duration::from_secs(1))).await;
         let Some(pool) = pool.upgrade() else { return };
-        pool.drop_expired();
+        pool.endpoint.sweep();
     }
 }
 
@@ -101,34 +99,15 @@ pub struct Pool {
     upstream: config::Upstream,
     /// One for each request under way. As idle connections are always used first, it also bounds connections.
     permits: Arc<Semaphore>,
-    idle: Mutex<VecDeque<Idle>>,
+    endpoint: Endpoint,
 }
 
-#[derive(Debug)]
-struct Idle {
-    connection: Connection,
-    since: Instant,
-}
-
-#[derive(Debug)]
-struct Connection {
-    sender: SendRequest<UpstreamBody>,
-    /// Drives the connection; ended with it, so that nothing keeps a socket that no request owns.
-    task: JoinHandle<()>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A connection in use by one request. Dropped without [`Lease::release`], the connection closes.
+/// A connection in use by one request. Dropped without [`Lease::release`], an HTTP/1.1 connection closes and an HTTP/2
+/// stream is reset.
 #[derive(Debug)]
 pub struct Lease {
-    connection: Connection,
+    taken: Taken,
     pool: Arc<Pool>,
-    reused: bool,
     progress: Arc<Progress>,
     _permit: OwnedSemaphorePermit,
 }
@@ -137,12 +116,8 @@ impl Lease {
     /// Gives the connection back for reuse: the response has been read to its end. Unless the request body was sent
     /// to its end too, the connection is out of step and closes.
     pub fn release(self) {
-        if self.progress.is_done() && !self.connection.sender.is_closed() {
-            let idle = Idle {
-                connection: self.connection,
-                since: Instant::now(),
-            };
-            self.pool.put(idle);
+        if self.progress.is_done() {
+            self.pool.endpoint.give_back(self.taken.connection);
         }
     }
 }
@@ -157,9 +132,10 @@ impl Pool {
     ) -> Result<(Response<Incoming>, Lease), UpstreamError> {
         let mut spare = Spare::of(&request);
         let mut fresh = Fresh::Allowed;
+        let mut attempt = 1;
         loop {
             let mut lease = self.check_out(progress, timeouts.connect, fresh).await?;
-            let sent = lease.connection.sender.try_send_request(request);
+            let sent = self.endpoint.send(&mut lease.taken.connection, request);
             match wait(sent, progress, timeouts.response).await {
                 Waited::Response(response) => return Ok((response, lease)),
                 Waited::TimedOut => return Err(UpstreamError::ResponseTimeout),
@@ -172,11 +148,13 @@ impl Pool {
                     let again = error
                         .take_message()
                         .or_else(|| spare.take().map(Spare::request));
+                    lease.taken.connection.retire();
                     match again {
-                        Some(again) if lease.reused => request = again,
+                        Some(again) if lease.taken.reused && attempt < ATTEMPTS => request = again,
                         _ => return Err(UpstreamError::Broken(error.into_error())),
                     }
                     fresh = Fresh::Required;
+                    attempt += 1;
                 }
             }
         }
@@ -200,87 +178,13 @@ impl Pool {
                 }
             },
         };
-        let lease = |connection, reused| Lease {
-            connection,
+        Ok(Lease {
+            taken: self.endpoint.connection(deadline, fresh).await?,
             pool: Arc::clone(self),
-            reused,
             progress: Arc::clone(progress),
             _permit: permit,
-        };
-        if fresh == Fresh::Required {
-            self.lock().clear();
-        }
-        while let Some(mut idle) = self.take() {
-            // Usually ready at once; it may still be finishing the response before.
-            if idle.sender.is_ready()
-                || matches!(timeout(SETTLE, idle.sender.ready()).await, Ok(Ok(())))
-            {
-                return Ok(lease(idle, true));
-            }
-        }
-        match timeout_at(deadline, self.connect()).await {
-            Ok(Ok(connection)) => Ok(lease(connection, false)),
-            Ok(Err(error)) => Err(UpstreamError::Connect(error)),
-            Err(_) => Err(UpstreamError::ConnectTimeout),
-        }
+        })
     }
-
-    async fn connect(&self) -> io::Result<Connection> {
-        let stream = TcpStream::connect((self.upstream.host.as_str(), self.upstream.port)).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(BUFFER)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        // Errors reach the request that is under way; between requests a closed connection is no news.
-        let task = tokio::spawn(async move {
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(Connection { sender, task })
-    }
-
-    /// The connection that was used last, if it is not stale.
-    fn take(&self) -> Option<Connection> {
-        let idle_timeout = self.upstream.idle_timeout;
-        let mut idle = self.lock();
-        while let Some(last) = idle.pop_back() {
-            if last.since.elapsed() >= idle_timeout {
-                // The others are older.
-                idle.clear();
-                return None;
-            }
-            if !last.connection.sender.is_closed() {
-                return Some(last.connection);
-            }
-        }
-        None
-    }
-
-    fn put(&self, connection: Idle) {
-        let mut idle = self.lock();
-        idle.push_back(connection);
-        if idle.len() > self.upstream.max_idle {
-            idle.pop_front();
-        }
-    }
-
-    fn drop_expired(&self) {
-        let idle_timeout = self.upstream.idle_timeout;
-        self.lock().retain(|idle| {
-            idle.since.elapsed() < idle_timeout && !idle.connection.sender.is_closed()
-        });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fresh {
-    Allowed,
-    Required,
 }
 
 /// A request that may be sent twice: its method is idempotent and it has no body.
@@ -306,8 +210,6 @@ impl Spare {
         Request::from_parts(self.0, UpstreamBody::empty())
     }
 }
-
-type SendError = hyper::client::conn::TrySendError<Request<UpstreamBody>>;
 
 enum Waited {
     Response(Response<Incoming>),

@@ -21,6 +21,7 @@ mod headers;
 mod hostile;
 mod http;
 mod identity;
+mod http2_upstream;
 mod memory;
 mod policy;
 mod reload;

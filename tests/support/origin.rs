@@ -1,4 +1,5 @@
-//! A real origin: a hyper server on port 0 that echoes what it gets, or does what a test tells it.
+//! A real origin: a hyper server on port 0, HTTP/1.1 or HTTP/2 as it is spoken to, that echoes what it gets, or does what
+//! a test tells it.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -11,9 +12,9 @@ use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,6 +34,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 /// What the origin saw, as it echoes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seen {
+    pub version: String,
     pub method: String,
     pub target: String,
     pub headers: Vec<(String, String)>,
@@ -122,9 +124,10 @@ impl Origin {
                         let answer = handler(request);
                         async move { Ok::<_, std::convert::Infallible>(answer.await) }
                     });
-                    let connection =
-                        http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                    let _ = connection.with_upgrades().await;
+                    let builder = auto::Builder::new(TokioExecutor::new());
+                    let _ = builder
+                        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
@@ -155,6 +158,7 @@ fn observe(head: &http::request::Parts, body: &[u8]) -> Seen {
             .collect::<String>()
     };
     Seen {
+        version: format!("{:?}", head.version),
         method: head.method.to_string(),
         target: head.uri.to_string(),
         headers: head
