@@ -9,6 +9,8 @@ mod outputs;
 mod problem;
 mod reader;
 mod routes;
+mod tls;
+mod tls_types;
 mod tree;
 mod types;
 
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use reader::Problems;
 
 pub use problem::{ConfigError, Problem};
+pub use tls_types::*;
 pub use types::*;
 
 /// Longest configuration file: 10,000 routes fit well.
@@ -57,7 +60,8 @@ pub fn parse(
     problems.into_result(config)
 }
 
-fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+/// A whole file of at most `limit` bytes.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {

@@ -19,6 +19,7 @@ pub mod proxy;
 pub mod redact;
 pub mod runtime;
 pub mod telemetry;
+pub mod tls;
 pub mod units;
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ pub mod client;
 pub mod framing;
 mod io;
 pub mod proxy_protocol;
-pub mod tls;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -166,7 +165,7 @@ fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, peer: SocketA
         let Some(Some(tls)) = snapshot.tls.get(index).cloned() else {
             return;
         };
-        let handshake = TlsAcceptor::from(tls).accept(stream);
+        let handshake = TlsAcceptor::from(tls.config()).accept(stream);
         match timeout(patience, handshake).await {
             Ok(Ok(stream)) => {
                 drop(snapshot);

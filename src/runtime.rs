@@ -27,9 +27,11 @@ use weir_scoring::budget::{Budgets, Unsupported};
 
 use crate::audit::Audit;
 use crate::capture::Capture;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::detect::Scorer;
 use crate::telemetry::Metrics;
+use crate::tls::client::Connector;
+use crate::tls::server::Server;
 use crate::units::RouteId;
 
 pub use limiter::{Limiter, RetryAfter};
@@ -48,7 +50,9 @@ pub struct Snapshot {
     /// Why `engine` is `None`.
     pub no_engine: Option<Arc<str>>,
     /// TLS of each listener, by index into `config.listeners`.
-    pub tls: Vec<Option<Arc<rustls::ServerConfig>>>,
+    pub tls: Vec<Option<Arc<Server>>>,
+    /// TLS to each upstream, by index into `config.upstreams`.
+    pub connectors: Vec<Option<Connector>>,
     /// Whether `PUT /-/thresholds` changed budgets since the configuration was loaded.
     pub overridden: bool,
 }
@@ -69,8 +73,16 @@ impl Snapshot {
             engine: self.engine.clone(),
             no_engine: self.no_engine.clone(),
             tls: self.tls.clone(),
+            connectors: self.connectors.clone(),
             overridden: true,
         }
+    }
+
+    /// The connector of an upstream, for the next generation.
+    pub(crate) fn connector(&self, upstream: &str) -> Option<&Connector> {
+        let named = |other: &config::Upstream| other.name == upstream;
+        let index = self.config.upstreams.iter().position(named)?;
+        self.connectors.get(index)?.as_ref()
     }
 
     /// The limiter of a route, for the next generation.

@@ -13,7 +13,7 @@ use serde_saphyr::Spanned;
 use super::reader::{Item, Problems, Section};
 use super::tree::Node;
 use super::types::*;
-use super::{outputs, resolve, routes};
+use super::{outputs, resolve, routes, tls};
 use crate::detect::ExecutionProvider;
 use crate::units::Bytes;
 
@@ -33,7 +33,7 @@ pub(super) fn config(
     let root = Item::root(tree, problems).section();
     let upstreams = root
         .need("upstreams", "name at least one origin")
-        .map(|item| upstreams(&item))
+        .map(|item| upstreams(&item, base))
         .unwrap_or_default();
     let listeners = root
         .need("listen", "name at least one address")
@@ -100,7 +100,7 @@ fn workers(item: &Item<'_>) -> Option<usize> {
     }
 }
 
-fn upstreams(item: &Item<'_>) -> Vec<Upstream> {
+fn upstreams(item: &Item<'_>, base: &Path) -> Vec<Upstream> {
     let mut found: Vec<Upstream> = Vec::new();
     for item in item.list() {
         let section = item.section();
@@ -126,6 +126,9 @@ fn upstreams(item: &Item<'_>) -> Vec<Upstream> {
                 .unwrap_or(64)
                 .min(max_connections),
             idle_timeout: duration(&section, "idle_timeout", MS(100)..=DAY, SECS(30)),
+            tls: section
+                .get_filled("tls")
+                .map(|item| tls::upstream(&item, base)),
             name: name.unwrap_or_default(),
             host: address
                 .as_ref()
@@ -174,19 +177,9 @@ fn listeners<'a>(item: &Item<'a>, base: &Path) -> Vec<(Listener, Item<'a>)> {
         let address = section
             .need("address", "address:port to accept clients on")
             .and_then(|item| socket(&item));
-        let tls = section.get("tls").and_then(|item| {
-            let section = item.section();
-            let certificate = section
-                .need("certificate", "a PEM file, leaf first")
-                .and_then(|item| path(&item, base));
-            let key = section
-                .need("key", "a PEM file")
-                .and_then(|item| path(&item, base));
-            Some(Tls {
-                certificate: certificate?,
-                key: key?,
-            })
-        });
+        let tls = section
+            .get_filled("tls")
+            .and_then(|item| tls::listener(&item, base));
         let http2 = section
             .get("http2")
             .and_then(|item| item.flag())

@@ -237,6 +237,25 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// The value of a key whose presence means something: present without a value it is a mistake, as silence would
+    /// be the opposite of what was meant.
+    pub(super) fn get_filled(&self, name: &'static str) -> Option<Item<'a>> {
+        let found = self.get(name);
+        let empty = self.entries.iter().find(|(key, _)| key.value == name);
+        if let (None, Some((_, node))) = (&found, empty) {
+            let message = format!("is empty: write `{name}: {{}}` for the defaults, or remove it");
+            self.item
+                .problems
+                .add(position(node), &self.path(name), message);
+        }
+        found
+    }
+
+    /// Whether a key has a value.
+    pub(super) fn has(&self, name: &'static str) -> bool {
+        self.get(name).is_some()
+    }
+
     /// The value of a key that must be there.
     pub(super) fn need(&self, name: &'static str, what: &str) -> Option<Item<'a>> {
         let found = self.get(name);

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 use weir_features::Location;
 
+use super::tls_types::{ListenerTls, UpstreamTls};
 use crate::detect::{Budget, ExecutionProvider, SecretKeys};
 use crate::units::{Bytes, RouteId};
 
@@ -74,21 +75,12 @@ impl TrustedHeader {
 pub struct Listener {
     /// Address and port; port 0 picks a free one (tests).
     pub address: SocketAddr,
-    /// Certificate and key, or cleartext.
-    pub tls: Option<Tls>,
+    /// TLS, or cleartext.
+    pub tls: Option<ListenerTls>,
     /// Whether HTTP/2 is offered (ALPN with TLS, prior knowledge without).
     pub http2: bool,
     /// Peers that must begin every connection with a PROXY protocol header; it says who the client is.
     pub proxy_protocol: Vec<IpNet>,
-}
-
-/// Files of a server certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// PEM, leaf first.
-    pub certificate: PathBuf,
-    /// PEM, PKCS#8, SEC1 or PKCS#1.
-    pub key: PathBuf,
 }
 
 /// The admin listener.
@@ -156,6 +148,8 @@ pub struct Upstream {
     pub max_idle: usize,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
+    /// TLS, or cleartext.
+    pub tls: Option<UpstreamTls>,
 }
 
 /// The version of HTTP that an upstream is spoken to in.

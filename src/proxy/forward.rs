@@ -48,7 +48,8 @@ impl Proxy {
         let client_side = head.extensions.remove::<OnUpgrade>();
         let (body, progress) = body.into_upstream(config.timeouts.body);
         let request = upstream_request(tx, head, body, upgrade.as_ref())?;
-        let pool = self.upstreams.pool(upstream);
+        let tls = tx.snapshot.connectors.get(route.policy.upstream);
+        let pool = self.upstreams.pool(upstream, tls.and_then(Option::as_ref));
         let began = Instant::now();
         let sent = pool.send(request, &progress, &config.timeouts).await;
         let (mut response, lease) = sent.map_err(Interruption::Upstream)?;

@@ -24,6 +24,7 @@ use self::endpoint::{Endpoint, Fresh, Taken};
 use super::body::BodyError;
 use super::outgoing::{Progress, UpstreamBody};
 use crate::config::{self, Timeouts};
+use crate::tls::client::Connector;
 
 /// A request that every connection loses at the same moment is not sent for ever.
 const ATTEMPTS: u32 = 3;
@@ -67,16 +68,17 @@ pub struct Upstreams {
 
 impl Upstreams {
     /// The pool of an upstream, made anew when its configuration has changed.
-    pub fn pool(&self, upstream: &config::Upstream) -> Arc<Pool> {
+    pub fn pool(&self, upstream: &config::Upstream, tls: Option<&Connector>) -> Arc<Pool> {
         if let Some(pool) = self.pools.get(&upstream.name)
             && pool.upstream == *upstream
+            && pool.endpoint.trusts_as(tls)
         {
             return Arc::clone(&pool);
         }
         let pool = Arc::new(Pool {
             upstream: upstream.clone(),
             permits: Arc::new(Semaphore::new(upstream.max_connections)),
-            endpoint: Endpoint::new(upstream),
+            endpoint: Endpoint::new(upstream, tls.cloned()),
         });
         tokio::spawn(sweep(Arc::downgrade(&pool), upstream.idle_timeout));
         self.pools.insert(upstream.name.clone(), Arc::clone(&pool));

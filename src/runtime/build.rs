@@ -11,10 +11,12 @@ use weir_scoring::budget::{BudgetError, Budgets};
 
 use crate::config::{self, Config};
 use crate::detect::{Exceptions, Scorer};
-use crate::listen::tls::{TlsError, server_config};
 use crate::runtime::model::{self, ModelError};
 use crate::runtime::{Limiter, Route, Routes, Snapshot};
 use crate::telemetry::Metrics;
+use crate::tls::TlsError;
+use crate::tls::client::Connector;
+use crate::tls::server::Server;
 use crate::units::RouteId;
 
 /// What a build takes beside the configuration.
@@ -35,6 +37,14 @@ pub enum BuildError {
     Tls {
         /// Index of the listener.
         listener: usize,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// TLS to an upstream.
+    #[error("upstreams.{upstream}.tls: {source}")]
+    UpstreamTls {
+        /// Its name.
+        upstream: String,
         /// What is wrong.
         source: TlsError,
     },
@@ -91,7 +101,8 @@ pub fn build(
     context: &Context,
 ) -> Result<Snapshot, BuildErrors> {
     let mut errors = Vec::new();
-    let tls = certificates(&config, &mut errors);
+    let tls = certificates(&config, running, &mut errors);
+    let connectors = connectors(&config, running, &mut errors);
     let engine = engine(&config, running, context, &mut errors);
     let (engine, no_engine) = match engine {
         Ok(engine) => (Some(engine), None),
@@ -114,24 +125,52 @@ pub fn build(
         engine,
         no_engine,
         tls,
+        connectors,
         overridden: false,
     })
 }
 
 fn certificates(
     config: &Config,
+    running: Option<&Snapshot>,
     errors: &mut Vec<BuildError>,
-) -> Vec<Option<Arc<rustls::ServerConfig>>> {
+) -> Vec<Option<Arc<Server>>> {
     let mut loaded = Vec::with_capacity(config.listeners.len());
     for (listener, settings) in config.listeners.iter().enumerate() {
+        let running = running.and_then(|running| running.tls.get(listener)?.as_deref());
         let tls = settings.tls.as_ref().and_then(|tls| {
-            server_config(tls, settings.http2)
+            Server::new(tls, settings.http2, running)
+                .map(Arc::new)
                 .map_err(|source| errors.push(BuildError::Tls { listener, source }))
                 .ok()
         });
         loaded.push(tls);
     }
     loaded
+}
+
+/// A connector for each upstream with TLS; the running one where nothing has changed.
+fn connectors(
+    config: &Config,
+    running: Option<&Snapshot>,
+    errors: &mut Vec<BuildError>,
+) -> Vec<Option<Connector>> {
+    let mut made = Vec::with_capacity(config.upstreams.len());
+    for upstream in &config.upstreams {
+        let connector = upstream.tls.as_ref().and_then(|tls| {
+            let running = running.and_then(|running| running.connector(&upstream.name));
+            Connector::new(tls, running)
+                .map_err(|source| {
+                    errors.push(BuildError::UpstreamTls {
+                        upstream: upstream.name.clone(),
+                        source,
+                    });
+                })
+                .ok()
+        });
+        made.push(connector);
+    }
+    made
 }
 
 /// The engine, or why there is none. A missing model is an error where one is required, and where one is running: a

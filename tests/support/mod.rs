@@ -8,6 +8,7 @@
 pub mod bundle;
 pub mod client;
 pub mod origin;
+pub mod tls;
 pub mod weir;
 
 use std::future::Future;

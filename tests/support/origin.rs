@@ -16,13 +16,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use super::sha256;
 
 pub type Body = BoxBody<Bytes, std::io::Error>;
 type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+type Handler = Arc<dyn Fn(Request<Incoming>) -> Answer + Send + Sync>;
 
 /// A whole body.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
@@ -73,9 +75,18 @@ impl Drop for Origin {
 impl Origin {
     /// Answers 200 with what it saw.
     pub async fn echo() -> Self {
+        Self::echo_over(None).await
+    }
+
+    /// As [`Self::echo`], over TLS.
+    pub async fn echo_tls(tls: TlsAcceptor) -> Self {
+        Self::echo_over(Some(tls)).await
+    }
+
+    async fn echo_over(tls: Option<TlsAcceptor>) -> Self {
         let seen = Arc::default();
         let log = Arc::clone(&seen);
-        Self::serve(Arc::clone(&seen), move |request| {
+        Self::serve(Arc::clone(&seen), tls, move |request| {
             let log = Arc::clone(&log);
             async move {
                 let (head, body) = request.into_parts();
@@ -100,16 +111,15 @@ impl Origin {
         F: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
         R: Future<Output = Response<Body>> + Send + 'static,
     {
-        Self::serve(Arc::default(), handler).await
+        Self::serve(Arc::default(), None, handler).await
     }
 
-    async fn serve<F, R>(seen: Arc<Mutex<Vec<Seen>>>, handler: F) -> Self
+    async fn serve<F, R>(seen: Arc<Mutex<Vec<Seen>>>, tls: Option<TlsAcceptor>, handler: F) -> Self
     where
         F: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
         R: Future<Output = Response<Body>> + Send + 'static,
     {
-        let handler: Arc<dyn Fn(Request<Incoming>) -> Answer + Send + Sync> =
-            Arc::new(move |request| Box::pin(handler(request)));
+        let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -118,16 +128,16 @@ impl Origin {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 count.fetch_add(1, Ordering::SeqCst);
-                let handler = Arc::clone(&handler);
+                let (handler, tls) = (Arc::clone(&handler), tls.clone());
                 tokio::spawn(async move {
-                    let service = service_fn(move |request| {
-                        let answer = handler(request);
-                        async move { Ok::<_, std::convert::Infallible>(answer.await) }
-                    });
-                    let builder = auto::Builder::new(TokioExecutor::new());
-                    let _ = builder
-                        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                        .await;
+                    match tls {
+                        None => speak(stream, handler).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                speak(stream, handler).await;
+                            }
+                        }
+                    }
                 });
             }
         });
@@ -148,6 +158,20 @@ impl Origin {
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
+}
+
+async fn speak<S>(stream: S, handler: Handler)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let answer = handler(request);
+        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+    });
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let _ = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        .await;
 }
 
 fn observe(head: &http::request::Parts, body: &[u8]) -> Seen {

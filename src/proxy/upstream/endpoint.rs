@@ -20,6 +20,7 @@ use super::idle::IdlePool;
 use super::wire;
 use crate::config::{Protocol, Upstream};
 use crate::proxy::outgoing::UpstreamBody;
+use crate::tls::client::{Connector, Negotiated, Offer};
 
 /// A connection that has just been given back may still be finishing. One that takes longer is stuck, as when an
 /// origin answers early and does not read the rest: the request goes elsewhere.
@@ -30,6 +31,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 pub(super) struct Endpoint {
     host: String,
     port: u16,
+    security: Security,
     /// In place of a host that the client did not name.
     authority: Authority,
     protocol: Protocol,
@@ -38,6 +40,15 @@ pub(super) struct Endpoint {
     shared: ArcSwap<Vec<Arc<Two>>>,
     /// Held while one is opened: the requests that wait for it mean to share it.
     opening: Mutex<()>,
+}
+
+/// How a connection to the endpoint is protected.
+#[derive(Debug)]
+enum Security {
+    Cleartext,
+    Tls(Connector),
+    /// TLS is configured and has no connector. Never in clear then.
+    Missing,
 }
 
 /// Whether a connection that has been used before will do.
@@ -72,7 +83,7 @@ pub(super) struct Taken {
 }
 
 impl Endpoint {
-    pub(super) fn new(upstream: &Upstream) -> Self {
+    pub(super) fn new(upstream: &Upstream, tls: Option<Connector>) -> Self {
         let host = if upstream.host.contains(':') {
             format!("[{}]", upstream.host)
         } else {
@@ -83,6 +94,11 @@ impl Endpoint {
                 .unwrap_or_else(|_| Authority::from_static("localhost")),
             host: upstream.host.clone(),
             port: upstream.port,
+            security: match tls {
+                Some(tls) => Security::Tls(tls),
+                None if upstream.tls.is_none() => Security::Cleartext,
+                None => Security::Missing,
+            },
             protocol: upstream.protocol,
             idle: IdlePool::new(upstream.max_idle, upstream.idle_timeout),
             shared: ArcSwap::default(),
@@ -120,7 +136,15 @@ impl Endpoint {
                 });
             }
         }
-        let connection = One::open(self.connect().await?).await?;
+        let stream = self.connect().await?;
+        let connection = match &self.security {
+            Security::Cleartext => One::open(stream).await?,
+            Security::Tls(tls) => {
+                let (stream, _) = tls.connect(stream, &self.host, Offer::Http1).await?;
+                One::open(stream).await?
+            }
+            Security::Missing => return Err(missing()),
+        };
         Ok(Taken {
             connection: Used::One(connection),
             reused: false,
@@ -140,7 +164,7 @@ impl Endpoint {
         if let Some(stream) = self.room() {
             return Ok(shared(stream, true));
         }
-        let connection = Arc::new(Two::open(self.connect().await?).await?);
+        let connection = Arc::new(self.open_two().await?);
         let stream = connection.stream();
         self.shared.rcu(|open| {
             let mut open = open.as_ref().clone();
@@ -150,6 +174,32 @@ impl Endpoint {
         });
         let stream = stream.ok_or_else(|| io::Error::other("a new connection has no room"))?;
         Ok(shared(stream, false))
+    }
+
+    async fn open_two(&self) -> io::Result<Two> {
+        let stream = self.connect().await?;
+        match &self.security {
+            Security::Cleartext => Two::open(stream).await,
+            Security::Tls(tls) => {
+                let (stream, spoken) = tls.connect(stream, &self.host, Offer::Http2).await?;
+                if spoken != Negotiated::Http2 {
+                    return Err(io::Error::other(
+                        "it does not speak HTTP/2; set `protocol: http1` for the upstream",
+                    ));
+                }
+                Two::open(stream).await
+            }
+            Security::Missing => Err(missing()),
+        }
+    }
+
+    /// Whether connections made with `tls` are as good as those of this endpoint.
+    pub(super) fn trusts_as(&self, tls: Option<&Connector>) -> bool {
+        match (&self.security, tls) {
+            (Security::Cleartext, None) => true,
+            (Security::Tls(ours), Some(theirs)) => ours.is_same(theirs),
+            _ => false,
+        }
     }
 
     /// Room on an open HTTP/2 connection.
@@ -176,7 +226,11 @@ impl Endpoint {
                 connection.send(request).await
             }
             Used::Two(stream) => {
-                wire::to_http2(&mut request, &Scheme::HTTP, &self.authority);
+                let scheme = match self.security {
+                    Security::Cleartext => &Scheme::HTTP,
+                    Security::Tls(_) | Security::Missing => &Scheme::HTTPS,
+                };
+                wire::to_http2(&mut request, scheme, &self.authority);
                 stream.send(request).await
             }
         }
@@ -205,4 +259,8 @@ impl Endpoint {
             open
         });
     }
+}
+
+fn missing() -> io::Error {
+    io::Error::other("TLS is configured and was not set up")
 }

@@ -1,0 +1,121 @@
+//! What a listener shows and asks in a handshake, made from its configuration when a snapshot is built.
+//!
+//! Not here: the handshake itself and its deadline (`handshake`). Session tickets are sealed by keys that only this
+//! process has; they live on over reloads, but not over a change of which clients are believed.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+
+use super::names::Names;
+use super::{TlsError, files, provider, versions};
+use crate::config::{ClientCertificates, ClientMode, ListenerTls};
+
+/// TLS of one listener in one snapshot.
+#[derive(Debug)]
+pub struct Server {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) clients: Option<Clients>,
+    tickets: Arc<dyn ProducesTickets>,
+}
+
+/// Which clients are believed.
+#[derive(Debug)]
+pub(super) struct Clients {
+    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+    pub(super) mode: ClientMode,
+    trust: Trust,
+}
+
+/// What the verifier was made of.
+#[derive(Debug, PartialEq, Eq)]
+struct Trust {
+    roots: Vec<CertificateDer<'static>>,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
+}
+
+impl Clients {
+    fn new(settings: &ClientCertificates) -> Result<Self, TlsError> {
+        let (store, roots) = files::roots(&settings.roots)?;
+        let revoked = match &settings.revoked {
+            Some(path) => files::revoked(path)?,
+            None => Vec::new(),
+        };
+        // Lists of intermediate authorities are rarely at hand. A client that no list speaks about is refused.
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider())
+            .with_crls(revoked.iter().cloned())
+            .only_check_end_entity_revocation();
+        let builder = match settings.mode {
+            ClientMode::Optional => builder.allow_unauthenticated(),
+            ClientMode::Required => builder,
+        };
+        let blamed = settings.revoked.as_ref().unwrap_or(&settings.roots);
+        let verifier = builder
+            .build()
+            .map_err(|error| files::content("revocation list", blamed, error.to_string()))?;
+        Ok(Self {
+            verifier,
+            mode: settings.mode,
+            trust: Trust { roots, revoked },
+        })
+    }
+
+    fn believes_the_same(&self, other: &Self) -> bool {
+        self.mode == other.mode && self.trust == other.trust
+    }
+}
+
+impl Server {
+    /// Reads and checks everything that the configuration names. `running` is the same listener in the running
+    /// snapshot. ALPN offers `h2` only where the listener speaks it.
+    ///
+    /// # Errors
+    /// Files that cannot be used.
+    pub fn new(tls: &ListenerTls, http2: bool, running: Option<&Self>) -> Result<Self, TlsError> {
+        let names = Names::new(&tls.certificates, tls.unknown_names)?;
+        let clients = tls.clients.as_ref().map(Clients::new).transpose()?;
+        let tickets = match running {
+            Some(running) if running.believes_the_same(clients.as_ref()) => {
+                Arc::clone(&running.tickets)
+            }
+            _ => rustls::crypto::aws_lc_rs::Ticketer::new()?,
+        };
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions(tls.min_version))?;
+        let builder = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(names));
+        config.alpn_protocols = if http2 {
+            vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+        } else {
+            vec![b"http/1.1".to_vec()]
+        };
+        config.ticketer = Arc::clone(&tickets);
+        // Tickets carry the state; a table here would be memory that clients fill.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self {
+            config: Arc::new(config),
+            clients,
+            tickets,
+        })
+    }
+
+    /// The settings of a handshake.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// Whether a session begun under this one may be resumed where `clients` are believed.
+    fn believes_the_same(&self, clients: Option<&Clients>) -> bool {
+        match (&self.clients, clients) {
+            (None, None) => true,
+            (Some(ours), Some(theirs)) => ours.believes_the_same(theirs),
+            _ => false,
+        }
+    }
+}
