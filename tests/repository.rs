@@ -331,3 +331,47 @@ fn every_metric_is_documented() {
         );
     }
 }
+
+/// Keys of a configuration whose value begins with a digit, as dotted paths, addresses left out.
+fn numbers(yaml: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut above: Vec<(usize, &str)> = Vec::new();
+    for line in yaml.lines() {
+        let line = line.split(" #").next().unwrap().trim_end();
+        let item = line.trim_start();
+        if item.is_empty() || item.starts_with('#') {
+            continue;
+        }
+        let (item, dash) = match item.strip_prefix("- ") {
+            Some(rest) => (rest, 2),
+            None => (item, 0),
+        };
+        let indent = line.len() - line.trim_start().len() + dash;
+        let Some((key, value)) = item.split_once(':') else {
+            continue;
+        };
+        above.retain(|(outer, _)| *outer < indent);
+        let value = value.trim();
+        if value.is_empty() {
+            above.push((indent, key));
+        } else if value.starts_with(|first: char| first.is_ascii_digit()) && !value.contains(':') {
+            let path: Vec<&str> = above.iter().map(|(_, key)| *key).chain([key]).collect();
+            found.push((path.join("."), value.to_owned()));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_limit_is_explained_with_its_default() {
+    let documented = read("docs/operations.md");
+    let limits = numbers(&read("config/weir.yaml"));
+    let known = |key: &str, value: &str| limits.contains(&(key.to_owned(), value.to_owned()));
+    assert!(known("limits.headers", "128") && known("upstreams.max_idle", "64"));
+    for (key, default) in limits {
+        assert!(
+            documented.contains(&format!("| `{key}` | {default} | ")),
+            "docs/operations.md does not say that {key} is {default} by default, and why"
+        );
+    }
+}
