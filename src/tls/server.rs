@@ -90,11 +90,10 @@ impl Server {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::new(names));
-        config.alpn_protocols = if http2 {
-            vec![b"h2".to_vec(), b"http/1.1".to_vec()]
-        } else {
-            vec![b"http/1.1".to_vec()]
-        };
+        // A client of HTTP/1.0 asks for that by name, and is refused where the name is missing.
+        let offered: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
+        let offered = offered.into_iter().skip(usize::from(!http2));
+        config.alpn_protocols = offered.map(<[u8]>::to_vec).collect();
         config.ticketer = Arc::clone(&tickets);
         // Tickets carry the state; a table here would be memory that clients fill.
         config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -24,6 +24,7 @@ mod http2_upstream;
 mod identity;
 mod memory;
 mod policy;
+mod programs;
 mod reload;
 mod streams;
 mod tls;

@@ -8,6 +8,7 @@
 pub mod bundle;
 pub mod client;
 pub mod origin;
+pub mod programs;
 pub mod tls;
 pub mod weir;
 
