@@ -2,13 +2,18 @@
 //!
 //! Not here: command line and exit codes (`cli`), and what any of the parts do.
 
+mod check;
+mod doors;
+pub(crate) mod workers;
+
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,14 +21,21 @@ use tokio::task::JoinSet;
 use crate::admin;
 use crate::audit::{Audit, AuditError};
 use crate::capture::{Capture, CaptureError, Prepared};
+use crate::config::places::{Finding, locate};
 use crate::config::{self, Config, ConfigError};
 use crate::listen;
+use crate::listen::socket::{Inherited, Listening};
 use crate::proxy::Proxy;
+use crate::runtime::Shared;
 use crate::runtime::build::{BuildErrors, Context, build};
 use crate::runtime::reload::{Reloader, Trigger, describe};
 use crate::runtime::watch::watch as watch_files;
-use crate::runtime::{Shared, Snapshot};
+use crate::systemd;
 use crate::telemetry::Metrics;
+
+pub use self::check::{Purpose, check};
+use self::doors::Doors;
+use self::workers::Worker;
 
 /// Beyond the drain timeout of the listeners: what is left is torn down.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
@@ -57,6 +69,14 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// A socket was passed that nobody is to serve.
+    #[error(
+        "a listening socket for {0} was passed (LISTEN_FDS), and no `listen` has this address; write it as in the socket unit"
+    )]
+    NotConfigured(SocketAddr),
+    /// A worker, or the admin listener, cannot be started.
+    #[error("a worker cannot be started: {0}")]
+    Thread(io::Error),
     /// Decision records cannot be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -68,28 +88,45 @@ pub enum StartError {
     Signals(io::Error),
 }
 
+impl StartError {
+    /// The error by the keys of the configuration that it is about; nothing where it is about none.
+    pub fn findings(&self) -> Vec<Finding> {
+        let at = |key: String, error: &dyn Display| vec![Finding::new(key, error.to_string())];
+        match self {
+            Self::Bind {
+                what,
+                address,
+                source,
+            } => at(
+                format!("{what}.address"),
+                &format!("cannot listen on {address}: {source}{}", hint(source)),
+            ),
+            Self::Build(errors) => errors.findings(),
+            Self::Audit(AuditError::Open { .. }) => at("audit.output".to_owned(), self),
+            Self::Capture(CaptureError::Files(_)) => at("capture.directory".to_owned(), self),
+            Self::Capture(CaptureError::Key(_)) => at("capture.key_file".to_owned(), self),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The error as it is shown: with its place in the configuration's file, if it has one.
+    pub fn located(&self, file: &Path) -> String {
+        match self.findings() {
+            findings if findings.is_empty() => self.to_string(),
+            findings => locate(file, findings).to_string(),
+        }
+    }
+}
+
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another process has this port: stop it or choose another",
+        io::ErrorKind::AddrInUse => {
+            "; another process has this port: stop it, choose another, or let a new version take over with `sockets.reuse_port`"
+        }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
         io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
         _ => "",
     }
-}
-
-/// Validates everything that a start needs, without starting: configuration, certificates, ONNX Runtime, bundle.
-///
-/// # Errors
-/// Everything that is wrong.
-pub fn check(source: &Source) -> Result<Snapshot, StartError> {
-    let config = config::load(&source.file)?;
-    Audit::check(&config.audit.output)?;
-    Prepared::check(config.capture.as_ref())?;
-    let context = Context {
-        onnxruntime: source.onnxruntime.clone(),
-        metrics: Metrics::new(),
-    };
-    Ok(build(config, None, &context)?)
 }
 
 /// The running application.
@@ -100,18 +137,25 @@ pub struct App {
     listeners: Vec<SocketAddr>,
     admin: SocketAddr,
     shutdown: watch::Sender<bool>,
+    /// Dropped when all have drained: workers keep their upstream connections until then.
+    release: watch::Sender<()>,
     serving: JoinSet<()>,
     background: JoinSet<()>,
 }
 
 impl App {
-    /// Builds and binds everything, then begins to serve on the current tokio runtime.
+    /// Builds and binds everything, then begins to serve on the current tokio runtime (and, with
+    /// `sockets.per_worker`, on threads of its own).
     ///
     /// # Errors
     /// What is missing; nothing serves then.
-    pub async fn start(config: Config, source: Source) -> Result<Self, StartError> {
+    pub async fn start(
+        config: Config,
+        source: Source,
+        inherited: Inherited,
+    ) -> Result<Self, StartError> {
         // Sockets first: a port in use is found before a model is loaded.
-        let (listeners, admin_listener) = bind(&config)?;
+        let bound = Doors::bind(&config, inherited)?;
         let metrics = Metrics::new();
         let context = Context {
             onnxruntime: source.onnxruntime,
@@ -128,41 +172,42 @@ impl App {
         let reloader = Reloader::start(Arc::clone(&shared), source.file.clone(), context);
         let (shutdown, stop) = watch::channel(false);
         let mut app = Self {
-            listeners: Vec::with_capacity(listeners.len()),
-            admin: local(&admin_listener),
+            listeners: bound.listeners.iter().map(|door| door.address).collect(),
+            admin: bound.admin.address,
             shutdown,
+            release: watch::Sender::new(()),
             serving: JoinSet::new(),
             background: JoinSet::new(),
             reloader,
             shared,
         };
-        app.spawn(listeners, admin_listener, source.file, &stop);
+        app.spawn(bound, source.file, &stop)?;
         Ok(app)
     }
 
     fn spawn(
         &mut self,
-        listeners: Vec<TcpListener>,
-        admin: TcpListener,
+        bound: Doors,
         file: PathBuf,
         stop: &watch::Receiver<bool>,
-    ) {
+    ) -> Result<(), StartError> {
         let proxy = Proxy::new(Arc::clone(&self.shared));
-        for (index, listener) in listeners.into_iter().enumerate() {
-            let address = local(&listener);
+        let admin = bound.admin.open()?.into_iter().next();
+        let mut opened = Vec::with_capacity(bound.listeners.len());
+        for door in bound.listeners {
+            let address = door.address;
+            opened.push(door.open()?);
             tracing::info!(%address, "listening");
-            self.listeners.push(address);
-            self.serving.spawn(listen::serve(
-                listener,
-                index,
-                Arc::clone(&proxy),
-                stop.clone(),
-            ));
         }
+        let workers = self.serve(opened, &proxy, stop)?;
         tracing::info!(address = %self.admin, "admin listening");
-        let (shared, reloader) = (Arc::clone(&self.shared), self.reloader.clone());
-        self.serving
-            .spawn(admin::serve(admin, shared, reloader, stop.clone()));
+        if let Some(listener) = admin {
+            let listener = listener.into_tokio().map_err(StartError::Thread)?;
+            let (shared, reloader) = (Arc::clone(&self.shared), self.reloader.clone());
+            self.serving
+                .spawn(admin::serve(listener, shared, reloader, stop.clone()));
+        }
+        self.background.spawn(systemd::watchdog(workers));
         if self.shared.pin().config.model.watch {
             self.background.spawn(watch_files(
                 Arc::clone(&self.shared),
@@ -170,6 +215,40 @@ impl App {
                 file,
             ));
         }
+        Ok(())
+    }
+
+    /// Serves the sockets of each listener, on this runtime or on one for each worker.
+    fn serve(
+        &mut self,
+        opened: Vec<Vec<Listening>>,
+        proxy: &Arc<Proxy>,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Vec<Handle>, StartError> {
+        let config = Arc::clone(&self.shared.pin().config);
+        if !config.sockets.per_worker {
+            for (index, socket) in opened.into_iter().enumerate() {
+                for socket in socket {
+                    let serving = listen::serve(socket, index, Arc::clone(proxy), stop.clone());
+                    self.serving.spawn(serving);
+                }
+            }
+            return Ok(Vec::new());
+        }
+        let mut shares: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
+        for (index, sockets) in opened.into_iter().enumerate() {
+            for (share, socket) in shares.iter_mut().zip(sockets) {
+                share.push((index, socket));
+            }
+        }
+        let mut handles = Vec::with_capacity(shares.len());
+        for (number, sockets) in shares.into_iter().enumerate() {
+            let worker = Worker::start(number, sockets, proxy, stop, self.release.subscribe())
+                .map_err(StartError::Thread)?;
+            handles.push(worker.handle);
+            self.serving.spawn(async { drop(worker.drained.await) });
+        }
+        Ok(handles)
     }
 
     /// Addresses of the listeners, in the order of the configuration.
@@ -206,6 +285,7 @@ impl App {
             }
         }
         tracing::info!("draining; a second signal ends at once");
+        systemd::stopping(self.patience() + LAST_PATIENCE);
         tokio::select! {
             () = self.stop() => {}
             _ = signals.terminate.recv() => tracing::warn!("ended without draining"),
@@ -213,16 +293,22 @@ impl App {
         }
     }
 
+    /// How long a drain may take.
+    fn patience(&self) -> Duration {
+        self.shared.pin().config.timeouts.drain + LAST_PATIENCE
+    }
+
     /// Stops accepting, lets requests in flight finish within `timeouts.drain`, and writes out what is recorded.
     pub async fn stop(mut self) {
         self.shared.drain();
         self.background.shutdown().await;
+        let patience = self.patience();
         self.shutdown.send_replace(true);
-        let patience = self.shared.pin().config.timeouts.drain + LAST_PATIENCE;
         let drained = async { while self.serving.join_next().await.is_some() {} };
         if tokio::time::timeout(patience, drained).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
+        drop(self.release);
         let shared = Arc::clone(&self.shared);
         let flushed = tokio::task::spawn_blocking(move || {
             shared.audit.flush();
@@ -233,35 +319,16 @@ impl App {
     }
 }
 
-fn bind(config: &Config) -> Result<(Vec<TcpListener>, TcpListener), StartError> {
-    let one = |what: String, address| {
-        listen::bind(address).map_err(|source| StartError::Bind {
-            what,
-            address,
-            source,
-        })
-    };
-    let mut listeners = Vec::with_capacity(config.listeners.len());
-    for (index, listener) in config.listeners.iter().enumerate() {
-        listeners.push(one(format!("listen[{index}]"), listener.address)?);
-    }
-    Ok((listeners, one("admin".to_owned(), config.admin.address)?))
-}
-
-fn local(listener: &TcpListener) -> SocketAddr {
-    listener
-        .local_addr()
-        .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
-}
-
 /// Starts and serves until a signal: `weir run`.
 ///
 /// # Errors
 /// Why it did not start.
-pub async fn run(config: Config, source: Source) -> Result<(), StartError> {
+pub async fn run(config: Config, source: Source, inherited: Inherited) -> Result<(), StartError> {
     // First of all: a SIGHUP while the model loads must not end the process.
     let signals = Signals::install().map_err(StartError::Signals)?;
-    App::start(config, source).await?.run_until(signals).await;
+    let app = App::start(config, source, inherited).await?;
+    systemd::ready();
+    app.run_until(signals).await;
     Ok(())
 }
 

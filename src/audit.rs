@@ -71,9 +71,10 @@ impl Audit {
     pub fn start(output: &AuditOutput, metrics: Arc<Metrics>) -> Result<Self, AuditError> {
         let sink = Sink::open(output)?;
         let (queue, messages) = sync_channel(QUEUE);
+        let counts = Arc::clone(&metrics);
         std::thread::Builder::new()
             .name("weir-audit".to_owned())
-            .spawn(move || write_all(sink, &messages))
+            .spawn(move || write_all(sink, &messages, &counts))
             .map_err(AuditError::Thread)?;
         Ok(Self { queue, metrics })
     }
@@ -232,25 +233,30 @@ impl Sink {
     }
 }
 
-fn write_all(mut sink: Sink, messages: &Receiver<Message>) {
+fn write_all(mut sink: Sink, messages: &Receiver<Message>, metrics: &Metrics) {
     let mut line = Vec::new();
     let mut broken = false;
     while let Ok(first) = messages.recv() {
         let mut next = Some(first);
+        let mut outcome = Ok(());
         // Drain the burst, then flush once: a reader sees a record as soon as the writer is idle.
         while let Some(message) = next {
+            let is_record = matches!(message, Message::Record(_));
             let written = handle(&mut sink, &mut line, message);
-            if let Err(error) = &written
-                && !broken
-            {
-                tracing::error!(%error, "decision records cannot be written");
+            if is_record && written.is_err() {
+                metrics.audit_dropped.inc();
             }
-            broken = written.is_err();
+            outcome = outcome.and(written);
             next = messages.try_recv().ok();
         }
-        if sink.flush().is_err() {
-            broken = true;
+        // What the buffer holds is kept and written when there is room again.
+        let outcome = outcome.and_then(|()| sink.flush());
+        match (&outcome, broken) {
+            (Err(error), false) => tracing::error!(%error, "decision records cannot be written"),
+            (Ok(()), true) => tracing::info!("decision records are written again"),
+            _ => {}
         }
+        broken = outcome.is_err();
     }
 }
 

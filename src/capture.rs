@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,6 +33,8 @@ const QUEUE: usize = 4_096;
 const QUEUE_BYTES: u64 = 16 * 1024 * 1024;
 /// Records reach the disk after this time at the latest: a reader or a crash misses no more.
 const FLUSH_AFTER: Duration = Duration::from_secs(2);
+/// After a failure nothing is tried for this long: a full disk is not full for microseconds.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The handle that requests record through. Lives as long as the process; does nothing while capture is off.
 pub struct Capture {
@@ -239,51 +241,83 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-fn write_all(mut prepared: Prepared, messages: &Receiver<Message>, metrics: &Metrics) {
-    let mut line = Vec::new();
+fn write_all(prepared: Prepared, messages: &Receiver<Message>, metrics: &Metrics) {
+    let mut writer = Writer {
+        prepared,
+        metrics,
+        line: Vec::new(),
+        failed: None,
+    };
     loop {
-        let message = match messages.recv_timeout(FLUSH_AFTER) {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
-        let result = match message {
-            Some(Message::Record(draft, status, bytes)) => match &mut prepared.0 {
-                Some((files, key)) => {
-                    line.clear();
-                    record(&draft, status, bytes, key, &mut line);
-                    metrics.captured.inc();
-                    files.write(&line, FLUSH_AFTER)
-                }
-                None => Ok(()),
-            },
-            Some(Message::Configure(next)) => {
-                let finished = finish(&mut prepared);
-                prepared = next;
+        let outcome = match messages.recv_timeout(FLUSH_AFTER) {
+            Ok(Message::Record(draft, status, bytes)) => writer.record(&draft, status, bytes),
+            Ok(Message::Configure(next)) => {
+                let finished = writer.finish();
+                writer.prepared = next;
                 finished
             }
-            Some(Message::Flush(done)) => {
-                let finished = finish(&mut prepared);
+            Ok(Message::Flush(done)) => {
+                let finished = writer.finish();
                 let _waiter_gone = done.send(());
                 finished
             }
-            None => finish(&mut prepared),
+            Err(RecvTimeoutError::Timeout) => writer.finish(),
+            Err(RecvTimeoutError::Disconnected) => break,
         };
-        if let Err(error) = result {
-            tracing::error!(%error, "capture stops until the next reload");
-            prepared = Prepared(None);
-        }
+        writer.note(outcome);
     }
-    if let Err(error) = finish(&mut prepared) {
+    if let Err(error) = writer.finish() {
         tracing::error!(%error, "the last captured requests are lost");
     }
 }
 
-fn finish(prepared: &mut Prepared) -> Result<(), FileError> {
-    prepared
-        .0
-        .as_mut()
-        .map_or(Ok(()), |(files, _)| files.finish_member())
+/// The writer's thread.
+struct Writer<'a> {
+    prepared: Prepared,
+    metrics: &'a Metrics,
+    line: Vec<u8>,
+    /// When writing last failed, until it succeeds.
+    failed: Option<Instant>,
+}
+
+impl Writer<'_> {
+    /// Writes a record; one that comes in the pause after a failure is dropped.
+    fn record(&mut self, draft: &Draft, status: u16, bytes: u64) -> Result<u64, FileError> {
+        let Some((files, key)) = &mut self.prepared.0 else {
+            return Ok(0);
+        };
+        if self.failed.is_some_and(|since| since.elapsed() < PAUSE) {
+            self.metrics.capture_dropped.inc();
+            return Ok(0);
+        }
+        self.line.clear();
+        record(draft, status, bytes, key, &mut self.line);
+        files.write(&self.line, FLUSH_AFTER)
+    }
+
+    fn finish(&mut self) -> Result<u64, FileError> {
+        let files = self.prepared.0.as_mut();
+        files.map_or(Ok(0), |(files, _)| files.finish_member())
+    }
+
+    /// Counts what was written or lost. A disk that is full does not stay full for ever.
+    fn note(&mut self, outcome: Result<u64, FileError>) {
+        match outcome {
+            Ok(0) => {}
+            Ok(written) => {
+                self.metrics.captured.inc_by(written);
+                if self.failed.take().is_some() {
+                    tracing::info!("requests are captured again");
+                }
+            }
+            Err(error) => {
+                self.metrics.capture_dropped.inc_by(error.lost());
+                if self.failed.replace(Instant::now()).is_none() {
+                    tracing::error!(%error, "requests cannot be captured");
+                }
+            }
+        }
+    }
 }
 
 /// A request record; see the data formats in `docs/`.

@@ -6,13 +6,15 @@
 mod score;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::{self, Source, StartError};
+use crate::app::workers::BLOCKING_THREADS;
+use crate::app::{self, Purpose, Source, StartError};
 use crate::detect::Budget;
+use crate::listen::socket::Inherited;
 use crate::telemetry;
 use crate::units::format_duration;
 
@@ -56,14 +58,17 @@ Examples:
   curl -X PUT http://127.0.0.1:9901/-/thresholds -d '{\"route\":\"*\",\"block\":\"1/5000\"}'"
     )]
     Run(Start),
-    /// Validate a configuration with everything it names: certificates, bundle, ONNX Runtime
+    /// Validate a configuration with everything it names, and whether it could be run
     #[command(
         after_help = "Prints every error with line and column and exits with 2, or a summary and exits with 0.
+Beside the text of the configuration it tries what a start needs: free addresses, certificates and keys, the bundle
+and ONNX Runtime, folders for records and captures, names of upstreams.
 
-Example:
-  weir check --config config/weir.yaml && kill -HUP $(pidof weir)"
+Examples:
+  weir check --config config/weir.yaml
+  weir check --reload --config config/weir.yaml && kill -HUP $(pidof weir)"
     )]
-    Check(Start),
+    Check(Check),
     /// Score requests from standard input, one JSON object a line
     #[command(after_help = "Each input line is a request:
   {\"method\",\"uri\",\"headers\":[[name,value],...],\"body\"|\"body_base64\"}
@@ -90,6 +95,15 @@ struct Start {
     /// ONNX Runtime's shared library, or its folder
     #[arg(long, value_name = "PATH")]
     onnxruntime: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    start: Start,
+    /// For a weir that runs with this configuration: its addresses may be in use
+    #[arg(long)]
+    reload: bool,
 }
 
 #[derive(Debug, Args)]
@@ -169,44 +183,60 @@ impl Exit {
     }
 }
 
-impl From<StartError> for Exit {
-    fn from(error: StartError) -> Self {
-        match &error {
-            StartError::Config(_) => Self::usage(error),
-            StartError::Build(build) if !build.only_model() => Self::usage(error),
-            _ => Self::failed(error),
+impl Exit {
+    fn start(error: &StartError, file: &Path) -> Self {
+        let message = error.located(file);
+        match error {
+            StartError::Config(_) => Self::usage(message),
+            StartError::Build(build) if !build.only_model() => Self::usage(message),
+            _ => Self::failed(message),
         }
     }
 }
 
 fn run(start: Start) -> Result<(), Exit> {
-    let config = app::load(&start.config)?;
-    telemetry::init_tracing(&config.log).map_err(Exit::usage)?;
+    // First of all, while there is one thread: it changes the environment.
+    let inherited = Inherited::from_environment().map_err(Exit::usage)?;
+    let config = app::load(&start.config).map_err(|error| Exit::start(&error, &start.config))?;
+    let _log = telemetry::init_tracing(&config.log).map_err(Exit::usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.workers)
+        // Otherwise workers have runtimes of their own, and this one serves the admin listener.
+        .worker_threads(if config.sockets.per_worker {
+            1
+        } else {
+            config.workers
+        })
         .thread_name("weir-worker")
         // Heavy inspections take `workers` at most; the rest are reloads and name lookups.
-        .max_blocking_threads(config.workers + 8)
+        .max_blocking_threads(config.workers + BLOCKING_THREADS)
         .enable_all()
         .build()
         .map_err(Exit::failed)?;
+    let file = start.config.clone();
     let source = Source {
         file: start.config,
         onnxruntime: start.onnxruntime,
     };
-    runtime.block_on(app::run(config, source))?;
+    runtime
+        .block_on(app::run(config, source, inherited))
+        .map_err(|error| Exit::start(&error, &file))?;
     // Inspections that missed their deadline may still be running; they are not waited for.
     runtime.shutdown_background();
     Ok(())
 }
 
-fn check(start: Start) -> Result<(), Exit> {
+fn check(Check { start, reload }: Check) -> Result<(), Exit> {
     let source = Source {
         file: start.config,
         onnxruntime: start.onnxruntime,
     };
+    let purpose = if reload {
+        Purpose::Reload
+    } else {
+        Purpose::Start
+    };
     // A configuration that cannot start is a bad configuration, whatever the part at fault.
-    let snapshot = app::check(&source).map_err(Exit::usage)?;
+    let snapshot = app::check(&source, purpose).map_err(Exit::usage)?;
     let config = &snapshot.config;
     let mut out = std::io::stdout().lock();
     let bundle = snapshot

@@ -6,9 +6,11 @@
 
 mod fields;
 mod outputs;
+pub mod places;
 mod problem;
 mod reader;
 mod routes;
+mod sockets;
 mod tls;
 mod tls_types;
 mod tree;
@@ -21,6 +23,7 @@ use std::path::{Path, PathBuf};
 use reader::Problems;
 
 pub use problem::{ConfigError, Problem};
+pub use sockets::Sockets;
 pub use tls_types::*;
 pub use types::*;
 

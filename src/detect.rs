@@ -10,7 +10,6 @@ pub mod scorer;
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -20,6 +19,7 @@ use weir_scoring::engine::{Assessment, EngineScratch, Subject, Visit};
 
 use crate::config::{FailMode, Mode};
 use crate::runtime::{RetryAfter, Route, Shared, Snapshot};
+use crate::telemetry::panics;
 use crate::units::{Bytes, ClientIp, epoch_seconds};
 
 pub use decision::{Action, Cause, Decision, Failure, Outcome, Timings};
@@ -105,11 +105,15 @@ pub fn inspect(
     if route.policy.mode == Mode::Off {
         return Decision::new(snapshot, route, Cause::Off);
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| scored(shared, snapshot, route, input)));
+    let outcome = panics::catch(|| scored(shared, snapshot, route, input));
     let mut decision = match outcome {
         Ok(Ok(decision)) => decision,
         Ok(Err(failure)) => failed(snapshot, route, failure),
-        Err(_panic) => failed(snapshot, route, Failure::Panic),
+        Err(panic) => {
+            let place = panic.place;
+            tracing::error!(route = %route.policy.id, place, "an inspection panicked");
+            failed(snapshot, route, Failure::Panic)
+        }
     };
     decision.timings.whole = begun.elapsed();
     decision

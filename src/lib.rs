@@ -18,6 +18,7 @@ pub mod listen;
 pub mod proxy;
 pub mod redact;
 pub mod runtime;
+pub(crate) mod systemd;
 pub mod telemetry;
 pub mod tls;
 pub mod units;

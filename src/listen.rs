@@ -7,19 +7,23 @@ pub mod client;
 pub mod framing;
 mod io;
 pub mod proxy_protocol;
+pub mod socket;
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -30,17 +34,16 @@ pub use io::{ConnectionState, InFlight};
 
 use self::io::{ClientIo, IoTimeouts};
 use self::proxy_protocol::HeaderError;
+use self::socket::{Farewell, Listening};
 use crate::proxy::headers::Scheme;
-use crate::proxy::{ClientConnection, Proxy};
+use crate::proxy::{ClientConnection, Proxy, Slot};
 use crate::runtime::Snapshot;
 
-/// Connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
 /// Back-off after `accept` failed for want of descriptors or memory.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Probes a silent peer, so that a vanished one does not hold a connection for ever.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// How long handshakes that were under way when another process took over may take.
+const SETTLE: Duration = Duration::from_secs(1);
 /// hyper's lower bound for its buffer.
 const SMALLEST_BUFFER: usize = 8 * 1024;
 /// HTTP/2 flow control windows: what one stream and one connection may send ahead of being read, and so what they
@@ -48,78 +51,128 @@ const SMALLEST_BUFFER: usize = 8 * 1024;
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
-/// Opens a listening socket.
-///
-/// # Errors
-/// When the address is in use or not ours; the caller names it in the message.
-pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    // A restart must not wait for connections of the last run to expire. On Linux this does not let two processes
-    // share a port.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    // Accepted sockets inherit it.
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Serves one listener of the configuration until `shutdown` turns true (or its sender is gone), then drains.
+/// Serves one socket of the configuration's `index`th listener until `stop` turns true (or its sender is gone), then
+/// drains.
 pub async fn serve(
-    listener: TcpListener,
+    listening: Listening,
     index: usize,
     proxy: Arc<Proxy>,
-    mut shutdown: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) {
+    let succession = listening.succession();
+    let listener = match listening.into_tokio() {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener cannot be served"),
+    };
     // Closed when the last connection has dropped its end.
     let (open, guard) = watch::channel(());
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = shutdown.wait_for(|stop| *stop) => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                pause = FIRST_PAUSE;
-                let drain = Drain {
-                    stop: shutdown.clone(),
-                    _open: guard.clone(),
-                };
-                accept(&proxy, index, stream, peer, drain);
-            }
-            Err(error) if concerns_one_connection(error.kind()) => {}
-            Err(error) => {
-                tracing::warn!(%error, "accepting connections pauses; raise the limit of open files (ulimit -n)");
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
+    let mut gate = Gate {
+        index,
+        proxy,
+        stop: stop.clone(),
+        open: guard,
+    };
+    tokio::select! {
+        () = gate.accept_all(&listener) => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    match succession.step_back(&listener) {
+        Farewell::Leave => {}
+        Farewell::EmptyQueue => gate.empty_queue(listener),
+        Farewell::Settle => {
+            let _settled = timeout(SETTLE, gate.accept_all(&listener)).await;
+            gate.empty_queue(listener);
         }
     }
-    drop(listener);
-    let patience = proxy.shared().pin().config.timeouts.drain;
-    drop(guard);
+    let patience = gate.proxy.shared().pin().config.timeouts.drain;
+    drop(gate);
     if timeout(patience, open.closed()).await.is_err() {
         let left = open.receiver_count();
         tracing::warn!(left, "connections were still open after the drain timeout");
     }
 }
 
-/// A connection's view of the shutdown: when to finish, and that it has.
-struct Drain {
+/// Lets connections of one socket in.
+struct Gate {
+    index: usize,
+    proxy: Arc<Proxy>,
     stop: watch::Receiver<bool>,
+    open: watch::Receiver<()>,
+}
+
+impl Gate {
+    /// Accepts for ever. May be dropped at any time.
+    async fn accept_all(&mut self, listener: &TcpListener) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    pause = FIRST_PAUSE;
+                    self.admit(stream, peer);
+                }
+                Err(error) if concerns_one_connection(error.kind()) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "accepting connections pauses; raise the limit of open files (ulimit -n)");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Accepts those that wait, and closes.
+    fn empty_queue(&self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
+        while let Ok((stream, peer)) = listener.accept() {
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                self.admit(stream, peer);
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        let Some(slot) = self.proxy.admit() else {
+            // Dropping it now costs the least; a page would need a task and, with TLS, a handshake.
+            return;
+        };
+        let arrival = Arrival {
+            peer,
+            stop: self.stop.clone(),
+            place: Place {
+                _slot: slot,
+                _open: self.open.clone(),
+            },
+        };
+        accept(&self.proxy, self.index, stream, arrival);
+    }
+}
+
+/// A connection that was let in.
+struct Arrival {
+    peer: SocketAddr,
+    stop: watch::Receiver<bool>,
+    place: Place,
+}
+
+/// What a connection holds until its last byte, also as a tunnel: its room under the limit, and its name on the list of
+/// those that a drain waits for.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _slot: Slot,
     _open: watch::Receiver<()>,
 }
 
-impl Drain {
-    /// Until the listener is told to stop, or whoever would tell it is gone.
-    async fn begins(&mut self) {
-        let _ = self.stop.wait_for(|stop| *stop).await;
+/// Until the connection should end: at once for HTTP/2, which tells the client so without a race. An idle HTTP/1
+/// connection is kept a little, because a request may be under way on it; its answer says `Connection: close`.
+async fn farewell(mut stop: watch::Receiver<bool>, state: &ConnectionState, proxy: &Proxy) {
+    drop(stop.wait_for(|stop| *stop).await);
+    if !state.is_http2() {
+        sleep(proxy.shared().pin().config.timeouts.drain_idle).await;
     }
 }
 
@@ -131,15 +184,11 @@ fn concerns_one_connection(kind: ErrorKind) -> bool {
     )
 }
 
-fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, peer: SocketAddr, drain: Drain) {
-    let Some(slot) = proxy.admit() else {
-        // Dropping it now costs the least; a page would need a task and, with TLS, a handshake.
-        return;
-    };
+fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, mut arrival: Arrival) {
     let snapshot = proxy.shared().pin();
     let proxy = Arc::clone(proxy);
+    let peer = arrival.peer;
     tokio::spawn(async move {
-        let _slot = slot;
         let _ = SockRef::from(&stream).set_tcp_nodelay(true);
         let Some(listener) = snapshot.config.listeners.get(index) else {
             return;
@@ -156,11 +205,12 @@ fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, peer: SocketA
             Err(error) => return tracing::warn!(%peer, %error, "connection refused"),
         };
         let peer = source.address;
+        arrival.peer = peer;
         if listener.tls.is_none() {
             // Requests pin their own: a connection that stays must not keep an old model in memory.
             drop(snapshot);
             let scheme = source.scheme.unwrap_or(Scheme::Http);
-            return connection(&proxy, stream, peer, scheme, &settings, drain).await;
+            return connection(&proxy, stream, scheme, &settings, arrival).await;
         }
         let Some(Some(tls)) = snapshot.tls.get(index).cloned() else {
             return;
@@ -169,7 +219,7 @@ fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, peer: SocketA
         match timeout(patience, handshake).await {
             Ok(Ok(stream)) => {
                 drop(snapshot);
-                connection(&proxy, stream, peer, Scheme::Https, &settings, drain).await;
+                connection(&proxy, stream, Scheme::Https, &settings, arrival).await;
             }
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
@@ -205,26 +255,36 @@ impl Settings {
 async fn connection<S>(
     proxy: &Arc<Proxy>,
     stream: S,
-    peer: SocketAddr,
     scheme: Scheme,
     settings: &Settings,
-    mut drain: Drain,
+    arrival: Arrival,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Arrival { peer, stop, place } = arrival;
     let state = Arc::new(ConnectionState::default());
+    state.occupy(place);
+    let farewell = farewell(stop, &state, proxy);
     let io = TokioIo::new(ClientIo::new(stream, Arc::clone(&state), settings.timeouts));
-    let client = Arc::new(ClientConnection::new(peer, scheme, state));
+    let client = Arc::new(ClientConnection::new(peer, scheme, Arc::clone(&state)));
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (proxy, client) = (Arc::clone(proxy), Arc::clone(&client));
-        async move { Ok::<_, std::convert::Infallible>(proxy.serve(&client, request).await) }
+        state.speaks(request.version());
+        async move {
+            let version = request.version();
+            let mut response = proxy.serve(&client, request).await;
+            if !proxy.shared().is_ready() {
+                say_goodbye(version, &mut response);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let served = if settings.http2 {
         let builder = either_version(settings);
         let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
         tokio::select! {
             served = connection.as_mut() => served.map_err(|error| error.to_string()),
-            () = drain.begins() => {
+            () = farewell => {
                 connection.as_mut().graceful_shutdown();
                 connection.await.map_err(|error| error.to_string())
             }
@@ -237,7 +297,7 @@ async fn connection<S>(
         );
         tokio::select! {
             served = connection.as_mut() => served.map_err(|error| error.to_string()),
-            () = drain.begins() => {
+            () = farewell => {
                 connection.as_mut().graceful_shutdown();
                 connection.await.map_err(|error| error.to_string())
             }
@@ -245,6 +305,14 @@ async fn connection<S>(
     };
     if let Err(error) = served {
         tracing::debug!(%peer, error, "client connection ended early");
+    }
+}
+
+/// Tells an HTTP/1 client to come back on another connection. HTTP/2 clients are told by the connection itself.
+fn say_goodbye<B>(version: Version, response: &mut Response<B>) {
+    if version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
     }
 }
 
@@ -276,3 +344,6 @@ fn http1_only(settings: &Settings) -> http1::Builder {
         .max_buf_size(settings.header_bytes);
     builder
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,11 +18,9 @@ mod tunnel;
 pub mod upstream;
 
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::FutureExt;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::uri::Authority;
@@ -41,7 +39,7 @@ use crate::config::{Beyond, Mode};
 use crate::detect::{self, Cause};
 use crate::listen::ConnectionState;
 use crate::runtime::{Route, Shared};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, panics};
 
 /// What all requests share beside [`Shared`].
 #[derive(Debug)]
@@ -50,6 +48,8 @@ pub struct Proxy {
     upstreams: Upstreams,
     held: HeldBudget,
     connections: Arc<Semaphore>,
+    /// Room for requests in flight: what comes beyond is turned away before it is read.
+    requests: Arc<Semaphore>,
 }
 
 /// A client connection as its requests see it.
@@ -88,7 +88,7 @@ impl Drop for Slot {
 }
 
 impl Proxy {
-    /// A proxy over `shared`. `limits.connections` and `limits.inspect_memory` of the present configuration hold for
+    /// A proxy over `shared`. `limits.connections`, `limits.requests` and `limits.inspect_memory` of the present configuration hold for
     /// the life of the process.
     pub fn new(shared: Arc<Shared>) -> Arc<Self> {
         let limits = shared.pin().config.limits;
@@ -98,6 +98,7 @@ impl Proxy {
             connections: Arc::new(Semaphore::new(
                 limits.connections.min(Semaphore::MAX_PERMITS),
             )),
+            requests: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
             shared,
         })
     }
@@ -129,13 +130,14 @@ impl Proxy {
     ) -> Response<ResponseBody> {
         let (head, body) = request.into_parts();
         let mut tx = Transaction::begin(&self.shared, connection, &head);
+        tx.room = Arc::clone(&self.requests).try_acquire_owned().ok();
         // A panic ends one request. What it leaves behind is the transaction, whose fields are plain values.
-        let phases = AssertUnwindSafe(self.phases(&mut tx, connection, head, body));
-        let why = match phases.catch_unwind().await {
+        let phases = panics::caught(self.phases(&mut tx, connection, head, body));
+        let why = match phases.await {
             Ok(Ok(response)) => return response::finish(response, tx),
             Ok(Err(why)) => why,
-            Err(_panic) => {
-                tracing::error!(request_id = %tx.id, "a request panicked");
+            Err(panic) => {
+                tracing::error!(request_id = %tx.id, place = panic.place, "a request panicked");
                 Interruption::Internal
             }
         };
@@ -149,6 +151,11 @@ impl Proxy {
         mut head: Parts,
         body: Incoming,
     ) -> Result<forward::Answer, Interruption> {
+        #[cfg(test)]
+        crate::testing::panic_if_told(&head);
+        if tx.room.is_none() {
+            return Err(Interruption::Overloaded);
+        }
         let upgrade = sanity(tx, connection, &mut head).inspect_err(|_| attribute(tx, &head))?;
         route(tx)?;
         rate_limit(tx)?;

@@ -5,6 +5,7 @@
 //! short uncontended locks, and allocates nothing.
 
 mod logs;
+pub mod panics;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -81,10 +82,12 @@ pub mod names {
         "weir_connections_refused",
         "Client connections refused at the limit",
     );
-    /// The writer could not keep up.
+    /// The writer could not keep up, or could not write.
     pub const AUDIT_DROPPED: Described =
         Described("weir_audit_dropped", "Decision records dropped");
-    /// The writer could not keep up.
+    /// The writer could not keep up, or could not write.
+    pub const LOG_DROPPED: Described = Described("weir_log_dropped", "Lines of the log dropped");
+    /// The writer could not keep up, or could not write.
     pub const CAPTURE_DROPPED: Described =
         Described("weir_capture_dropped", "Captured requests dropped");
     /// Written to the capture's files.
@@ -174,6 +177,7 @@ impl Metrics {
         let r = &mut registry;
         let model = Arc::<Mutex<Labels>>::default();
         r.register_collector(Box::new(ModelInfo(Arc::clone(&model))));
+        r.register_collector(Box::new(LogDropped));
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         r.register(names::BUILD.0, names::BUILD.1, build);
         Arc::new(Self {
@@ -272,6 +276,19 @@ impl Collector for ModelInfo {
         let metric =
             encoder.encode_descriptor(names::MODEL.0, names::MODEL.1, None, info.metric_type())?;
         info.encode(metric)
+    }
+}
+
+/// Lines that the log dropped: the log is the process's, the registry an application's.
+#[derive(Debug)]
+struct LogDropped;
+
+impl Collector for LogDropped {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let dropped = ConstCounter::new(logs::dropped());
+        let Described(name, what) = names::LOG_DROPPED;
+        let metric = encoder.encode_descriptor(name, what, None, dropped.metric_type())?;
+        dropped.encode(metric)
     }
 }
 

@@ -87,6 +87,16 @@ pub(crate) fn client() -> ClientIp {
     ClientIp::new("192.0.2.1".parse().unwrap())
 }
 
+/// The defect that nobody has found yet: a request with `x-test: panic` meets it.
+pub(crate) fn panic_if_told(head: &http::request::Parts) {
+    assert!(
+        head.headers
+            .get("x-test")
+            .is_none_or(|told| told != "panic"),
+        "as told"
+    );
+}
+
 /// How a fake scorer behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Behaviour {

@@ -28,6 +28,14 @@ const SUFFIX: &str = ".jsonl.gz";
 pub struct FileError {
     path: PathBuf,
     source: io::Error,
+    lost: u64,
+}
+
+impl FileError {
+    /// Records that are lost by it.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
+    }
 }
 
 /// Whether files could be written to a directory, without making it: what exists of it is tried.
@@ -39,6 +47,7 @@ pub(super) fn check(directory: &Path) -> Result<(), FileError> {
     probe(existing.unwrap_or(Path::new("."))).map_err(|source| FileError {
         path: directory.to_owned(),
         source,
+        lost: 0,
     })
 }
 
@@ -55,6 +64,8 @@ pub(super) struct Files {
     current: Option<(File, u64)>,
     sequence: u32,
     member: Vec<u8>,
+    /// Records in it.
+    records: u64,
     member_since: Option<Instant>,
 }
 
@@ -65,6 +76,7 @@ impl Files {
         let error = |source| FileError {
             path: directory.clone(),
             source,
+            lost: 0,
         };
         fs::create_dir_all(&directory).map_err(error)?;
         probe(&directory).map_err(error)?;
@@ -75,32 +87,39 @@ impl Files {
             current: None,
             sequence: 0,
             member: Vec::new(),
+            records: 0,
             member_since: None,
         })
     }
 
-    /// Adds a line; a full or old member is compressed and appended.
-    pub(super) fn write(&mut self, line: &[u8], flush_after: Duration) -> Result<(), FileError> {
+    /// Adds a line; a full or old member is compressed and appended. Answers how many lines reached the file.
+    pub(super) fn write(&mut self, line: &[u8], flush_after: Duration) -> Result<u64, FileError> {
         let since = *self.member_since.get_or_insert_with(Instant::now);
         self.member.extend_from_slice(line);
+        self.records += 1;
         if self.member.len() >= MEMBER || since.elapsed() >= flush_after {
-            self.finish_member()?;
+            return self.finish_member();
         }
-        Ok(())
+        Ok(0)
     }
 
-    /// Compresses and appends what is waiting.
-    pub(super) fn finish_member(&mut self) -> Result<(), FileError> {
+    /// Compresses and appends what is waiting, and answers how many lines that were.
+    pub(super) fn finish_member(&mut self) -> Result<u64, FileError> {
         self.member_since = None;
+        let records = std::mem::take(&mut self.records);
         if self.member.is_empty() {
-            return Ok(());
+            return Ok(records);
         }
         let finished = self.append();
         self.member.clear();
-        finished.map_err(|source| FileError {
-            path: self.directory.clone(),
-            source,
-        })
+        match finished {
+            Ok(()) => Ok(records),
+            Err(source) => Err(FileError {
+                path: self.directory.clone(),
+                source,
+                lost: records,
+            }),
+        }
     }
 
     fn append(&mut self) -> io::Result<()> {
@@ -125,7 +144,12 @@ impl Files {
                 self.current.insert((file, 0))
             }
         };
-        file.write_all(&member)?;
+        if let Err(error) = file.write_all(&member) {
+            // Half a member would end what a reader can read of this file.
+            let _still_full = file.set_len(*size);
+            self.current = None;
+            return Err(error);
+        }
         *size += member.len() as u64;
         Ok(())
     }

@@ -13,7 +13,7 @@ use serde_saphyr::Spanned;
 use super::reader::{Item, Problems, Section};
 use super::tree::Node;
 use super::types::*;
-use super::{outputs, resolve, routes, tls};
+use super::{outputs, resolve, routes, sockets, tls};
 use crate::detect::ExecutionProvider;
 use crate::units::Bytes;
 
@@ -48,6 +48,7 @@ pub(super) fn config(
             .map(|(listener, _)| listener)
             .collect(),
         admin,
+        sockets: sockets::sockets(root.get("sockets").as_ref()),
         workers: root
             .get("workers")
             .and_then(|item| workers(&item))
@@ -306,6 +307,7 @@ fn limits(item: Option<&Item<'_>>) -> Limits {
     };
     Limits {
         connections: count("connections", 1..=1_000_000, 4_096),
+        requests: count("requests", 1..=1_000_000, 4_096),
         header_bytes: size(
             "header_bytes",
             Bytes::kib(8)..=Bytes::mib(1),
@@ -337,6 +339,7 @@ fn timeouts(item: Option<&Item<'_>>) -> Timeouts {
         connect: get("connect", SECS(5)),
         response: get("response", SECS(60)),
         drain: get("drain", SECS(30)),
+        drain_idle: get("drain_idle", SECS(1)),
     }
 }
 

@@ -63,6 +63,7 @@ fn the_reference_configuration_is_valid_and_states_the_defaults() {
     let minimal = check(MINIMAL).unwrap();
     assert_eq!(reference.limits, minimal.limits);
     assert_eq!(reference.timeouts, minimal.timeouts);
+    assert_eq!(reference.sockets, minimal.sockets);
     assert_eq!(reference.audit, minimal.audit);
     assert_eq!(reference.redact, minimal.redact);
     assert_eq!(reference.log, minimal.log);

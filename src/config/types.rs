@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 use weir_features::Location;
 
+use super::Sockets;
 use super::tls_types::{ListenerTls, UpstreamTls};
 use crate::detect::{Budget, ExecutionProvider, SecretKeys};
 use crate::units::{Bytes, RouteId};
@@ -24,6 +25,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The admin listener.
     pub admin: Admin,
+    /// How the sockets of all of them are made.
+    pub sockets: Sockets,
     /// Worker threads, and ONNX Runtime sessions.
     pub workers: usize,
     /// The bundle and how it runs.
@@ -308,6 +311,8 @@ pub struct Exception {
 pub struct Limits {
     /// Client connections at once, all listeners together.
     pub connections: usize,
+    /// Requests in flight, tunnels included: 503 beyond.
+    pub requests: usize,
     /// Bytes of request line and headers: 431 beyond.
     pub header_bytes: Bytes,
     /// Header fields: 431 beyond.
@@ -338,6 +343,8 @@ pub struct Timeouts {
     pub response: Duration,
     /// Requests in flight at shutdown.
     pub drain: Duration,
+    /// Idle HTTP/1 connections at shutdown: a request may be under way on them.
+    pub drain_idle: Duration,
 }
 
 /// Recording of passed traffic.

@@ -273,3 +273,33 @@ fn answers_reach_the_memory_of_new_endpoints() {
     observe_response(&shared, &decision, client(), SystemTime::now(), 404, 0);
     assert!(shared.new_endpoints.is_empty());
 }
+
+/// Forward by years and back to 1970: windows lose history, and no request fails.
+#[test]
+fn the_clock_may_jump() {
+    let shared = shared(snapshot(
+        one_route("mode: enforce, rate_limit: {requests: 1000, per: 1s}"),
+        Some(Fake::new(Behaviour::Scores(0.5))),
+    ));
+    let pinned = shared.pin();
+    let route = pinned.route(b"any", b"/").unwrap();
+    let now = SystemTime::now();
+    let year = Duration::from_secs(365 * 24 * 3600);
+    for time in [
+        now,
+        now + 30 * year,
+        now - year,
+        SystemTime::UNIX_EPOCH,
+        SystemTime::UNIX_EPOCH - year,
+        now,
+    ] {
+        let mut input = inspection(view("/"));
+        input.time = time;
+        assert!(rate_limit(route, input.client).is_ok());
+        let decision = inspect(&shared, &pinned, route, &input);
+        assert_eq!(decision.cause, Cause::Scored, "{time:?}");
+        observe_response(&shared, &decision, input.client, time, 200, 10);
+        let _id = crate::units::RequestId::fresh(time);
+        assert!(!crate::audit::timestamp(time).is_empty(), "{time:?}");
+    }
+}

@@ -6,14 +6,15 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::Place;
 use super::framing::{Framing, Phase, Violation};
 
 /// How long a close waits for the client to finish sending, so that the answer is not lost to a reset.
@@ -32,6 +33,8 @@ pub struct ConnectionState {
     violation: AtomicU64,
     in_flight: AtomicUsize,
     tunnel: AtomicBool,
+    http2: AtomicBool,
+    place: OnceLock<Place>,
 }
 
 impl ConnectionState {
@@ -41,6 +44,23 @@ impl ConnectionState {
         (stored != 0 && stored >> 8 == ordinal)
             .then(|| Violation::from_code((stored & 0xff) as u8))
             .flatten()
+    }
+
+    /// Keeps what the connection holds as long as anything of it lives, tunnels included.
+    pub(super) fn occupy(&self, place: Place) {
+        let _has_one = self.place.set(place);
+    }
+
+    /// Notes what a request shows: the protocol of the connection.
+    pub(super) fn speaks(&self, version: http::Version) {
+        if version == http::Version::HTTP_2 {
+            self.http2.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether requests have come by HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.http2.load(Ordering::Acquire)
     }
 
     /// From now on the connection carries another protocol.

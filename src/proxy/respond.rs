@@ -36,6 +36,8 @@ pub enum Interruption {
     Body(BodyError),
     /// The upstream did not answer.
     Upstream(UpstreamError),
+    /// There are as many requests in flight as `limits.requests` allows.
+    Overloaded,
     /// A panic, or a state that should not be.
     Internal,
 }
@@ -163,6 +165,12 @@ impl Interruption {
                 "upstream_response_timeout",
                 Side::Upstream,
                 "The application did not answer in time.",
+            ),
+            Self::Overloaded => of(
+                S::SERVICE_UNAVAILABLE,
+                "busy",
+                Side::Proxy,
+                "This server has too much to do. Please try again.",
             ),
             Self::Internal => of(
                 S::INTERNAL_SERVER_ERROR,

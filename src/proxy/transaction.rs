@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, StatusCode, Uri};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::ClientConnection;
 use super::headers::{REQUEST_ID, Scheme};
@@ -51,6 +52,8 @@ pub(super) struct Transaction {
     pub(super) upstream: Option<Duration>,
     time: SystemTime,
     started: Instant,
+    /// Its room among the requests in flight; none when there were too many.
+    pub(super) room: Option<OwnedSemaphorePermit>,
     /// The connection's idle deadline waits for it.
     _in_flight: InFlight,
 }
@@ -91,6 +94,7 @@ impl Transaction {
             upstream: None,
             time,
             started: Instant::now(),
+            room: None,
             _in_flight: connection.state.begin_request(),
             snapshot,
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use weir_scoring::budget::{BudgetError, Budgets};
 
+use crate::config::places::Finding;
 use crate::config::{self, Config};
 use crate::detect::{Exceptions, Scorer};
 use crate::runtime::model::{self, ModelError};
@@ -43,6 +44,8 @@ pub enum BuildError {
     /// TLS to an upstream.
     #[error("upstreams.{upstream}.tls: {source}")]
     UpstreamTls {
+        /// Its index in the configuration.
+        at: usize,
         /// Its name.
         upstream: String,
         /// What is wrong.
@@ -56,11 +59,29 @@ pub enum BuildError {
         "routes.{route}.budgets: {source} (the bundle gives the one that the route leaves out)"
     )]
     Budgets {
+        /// Its index in the configuration.
+        at: usize,
         /// The route.
         route: RouteId,
         /// What is wrong.
         source: BudgetError,
     },
+}
+
+impl BuildError {
+    fn finding(&self) -> Finding {
+        match self {
+            Self::Tls { listener, source } => {
+                Finding::new(format!("listen[{listener}].tls"), source)
+            }
+            Self::UpstreamTls { at, source, .. } => {
+                Finding::new(format!("upstreams[{at}].tls"), source)
+            }
+            Self::Model(error @ ModelError::Runtime(_)) => Finding::new("model.onnxruntime", error),
+            Self::Model(error) => Finding::new("model.bundle", error),
+            Self::Budgets { at, .. } => Finding::new(format!("routes[{at}].budgets"), self),
+        }
+    }
 }
 
 /// Every such problem.
@@ -82,6 +103,11 @@ impl fmt::Display for BuildErrors {
 impl std::error::Error for BuildErrors {}
 
 impl BuildErrors {
+    /// Each by the key of the configuration that it is about.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.0.iter().map(BuildError::finding).collect()
+    }
+
     /// Whether only the model is at fault: the configuration itself is sound.
     pub fn only_model(&self) -> bool {
         self.0
@@ -156,12 +182,13 @@ fn connectors(
     errors: &mut Vec<BuildError>,
 ) -> Vec<Option<Connector>> {
     let mut made = Vec::with_capacity(config.upstreams.len());
-    for upstream in &config.upstreams {
+    for (at, upstream) in config.upstreams.iter().enumerate() {
         let connector = upstream.tls.as_ref().and_then(|tls| {
             let running = running.and_then(|running| running.connector(&upstream.name));
             Connector::new(tls, running)
                 .map_err(|source| {
                     errors.push(BuildError::UpstreamTls {
+                        at,
                         upstream: upstream.name.clone(),
                         source,
                     });
@@ -203,7 +230,7 @@ fn routes(
     let defaults = engine.map_or_else(Budgets::default, |engine| engine.manifest().budgets);
     let smallest = engine.map_or(0.0, |engine| engine.manifest().smallest_budget);
     let mut routes = Vec::with_capacity(config.routes.len());
-    for policy in &config.routes {
+    for (at, policy) in config.routes.iter().enumerate() {
         match budgets(policy, defaults) {
             Ok(budgets) => {
                 warn_below(&policy.id, &budgets, smallest);
@@ -220,6 +247,7 @@ fn routes(
                 }));
             }
             Err(source) => errors.push(BuildError::Budgets {
+                at,
                 route: policy.id.clone(),
                 source,
             }),

@@ -18,6 +18,7 @@ pub(super) fn keep_fixed(next: &mut Config, running: &Config) -> Vec<&'static st
         // Token and names with it: those of another address may not protect this one.
         next.admin = running.admin.clone();
     }
+    kept.keep("sockets", &mut next.sockets, &running.sockets);
     kept.keep("workers", &mut next.workers, &running.workers);
     let (limits, old) = (&mut next.limits, &running.limits);
     kept.keep(
@@ -25,6 +26,7 @@ pub(super) fn keep_fixed(next: &mut Config, running: &Config) -> Vec<&'static st
         &mut limits.connections,
         &old.connections,
     );
+    kept.keep("limits.requests", &mut limits.requests, &old.requests);
     kept.keep(
         "limits.inspect_memory",
         &mut limits.inspect_memory,

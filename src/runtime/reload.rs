@@ -11,11 +11,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::audit::AuditError;
 use crate::capture::{CaptureError, Prepared};
+use crate::config::places::locate;
 use crate::config::{self, ConfigError};
-use crate::runtime::build::{BuildErrors, Context, build};
+use crate::runtime::build::{Context, build};
 use crate::runtime::fixed::keep_fixed;
 use crate::runtime::thresholds::{self, ThresholdAnswer, ThresholdChange, ThresholdError};
 use crate::runtime::{Shared, Snapshot};
+use crate::systemd;
 use crate::telemetry::Metrics;
 
 /// Requests for a change that wait; more than a few mean that somebody is reloading in a loop.
@@ -65,7 +67,7 @@ pub enum ReloadError {
     Config(#[from] ConfigError),
     /// Something it names cannot be used.
     #[error(transparent)]
-    Build(#[from] BuildErrors),
+    Unusable(ConfigError),
     /// Decision records cannot be written where it says.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -152,7 +154,10 @@ impl Task {
         while let Some(request) = requests.recv().await {
             match request {
                 Request::Reload(trigger, answer) => {
+                    systemd::reloading();
                     let outcome = self.reload(trigger).await;
+                    // Also after a refusal: the old snapshot serves.
+                    systemd::ready();
                     let _asker_gone = answer.send(outcome);
                 }
                 Request::Thresholds(change, answer) => {
@@ -231,7 +236,8 @@ fn reload(
     let running = shared.pin();
     let mut config = config::load(file)?;
     let restart_needed = keep_fixed(&mut config, &running.config);
-    let next = build(config, Some(&running), context)?;
+    let next = build(config, Some(&running), context)
+        .map_err(|errors| ReloadError::Unusable(locate(file, errors.findings())))?;
     // Last of all what changes the outside world, and only then the swap.
     let capture = Prepared::open(next.config.capture.as_ref())?;
     shared.audit.reopen(&next.config.audit.output)?;

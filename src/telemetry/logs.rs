@@ -1,13 +1,31 @@
-//! The process's own log: filter, format, and what becomes of panics.
+//! The process's own log: filter, format, and the thread that writes it.
 //!
-//! Not here: metrics, and decision records (`audit`).
+//! Not here: metrics, and decision records (`audit`). Logging never waits: a full disk or a reader of standard error that
+//! has stopped costs lines, which are counted, and never holds up a request.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+
+use super::panics;
 use crate::config::{Log, LogFormat};
 
 /// It warns of every watched folder that was replaced, which is how bundles are published.
 const QUIET: &str = "notify=error";
+
+/// Lines that wait to be written, at a few hundred bytes each.
+const QUEUE: usize = 8_192;
+
+/// Lines that were dropped, once there is a log.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// How many lines the log could not take so far.
+pub(super) fn dropped() -> u64 {
+    DROPPED
+        .get()
+        .map_or(0, |counter| counter.dropped_lines() as u64)
+}
 
 /// Why tracing could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -36,32 +54,29 @@ fn filter(level: &str) -> Result<tracing_subscriber::EnvFilter, LevelError> {
     })
 }
 
-/// Sends logs to stderr, and panics to the log by their place only: a panic's message may quote request content.
-/// Does nothing when a subscriber is already set (tests).
+/// Sends logs to stderr until the guard is dropped, which writes what waits; and panics to the log by their place only:
+/// a panic's message may quote request content. Does nothing when a subscriber is already set (tests).
 ///
 /// # Errors
 /// When the level is no filter.
-pub fn init_tracing(log: &Log) -> Result<(), LevelError> {
+pub fn init_tracing(log: &Log) -> Result<WorkerGuard, LevelError> {
     let filter = filter(&log.level)?;
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(QUEUE)
+        .thread_name("weir-log")
+        .finish(std::io::stderr());
+    let _set_before = DROPPED.set(writer.error_counter());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(writer);
     let _already_set = match log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        tracing::error!(
-            place,
-            "a panic; the request it belongs to is answered all the same"
-        );
-    }));
-    Ok(())
+    panics::install_hook();
+    Ok(guard)
 }
 
 #[cfg(test)]

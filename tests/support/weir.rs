@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -15,6 +16,10 @@ use super::{bundle, eventually};
 #[derive(Debug, Clone)]
 pub struct Setup {
     origin: SocketAddr,
+    /// Where clients connect; port 0 by default.
+    pub address: SocketAddr,
+    /// The admin listener; port 0 by default.
+    pub admin: SocketAddr,
     /// YAML of the listener besides its address, such as `, http2: false`.
     pub listener: String,
     /// YAML after the upstream's address.
@@ -30,6 +35,18 @@ pub struct Setup {
     pub workers: usize,
     /// Open files that the process may have; `None` for as many as the test itself.
     pub descriptors: Option<u32>,
+    /// A listening socket that the process is passed as systemd does it.
+    pub socket: Option<Arc<TcpListener>>,
+    /// Further variables of its environment.
+    pub environment: Vec<(&'static str, String)>,
+    /// Shell commands before it starts, such as limits.
+    pub prelude: String,
+    /// Where its standard output goes; nowhere by default.
+    pub stdout: fn() -> Stdio,
+    /// `audit.output`.
+    pub audit: String,
+    /// `log.level`.
+    pub log: String,
 }
 
 /// Scores and records, never blocks: no score reaches 99.
@@ -43,6 +60,8 @@ impl Setup {
     pub fn new(origin: SocketAddr) -> Self {
         Self {
             origin,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: SocketAddr::from(([127, 0, 0, 2], 0)),
             listener: String::new(),
             upstream: String::new(),
             model: None,
@@ -51,6 +70,12 @@ impl Setup {
             sections: String::new(),
             workers: 2,
             descriptors: None,
+            socket: None,
+            environment: Vec::new(),
+            prelude: String::new(),
+            stdout: Stdio::null,
+            audit: "audit.jsonl".to_owned(),
+            log: "info".to_owned(),
         }
     }
 
@@ -74,10 +99,10 @@ impl Setup {
             .unwrap_or("{bundle: bundle, watch: false}");
         let _ = writeln!(
             yaml,
-            "listen: [{{address: \"127.0.0.1:0\"{}}}]",
-            self.listener
+            "listen: [{{address: \"{}\"{}}}]",
+            self.address, self.listener
         );
-        let _ = writeln!(yaml, "admin: {{address: \"127.0.0.2:0\"}}");
+        let _ = writeln!(yaml, "admin: {{address: \"{}\"}}", self.admin);
         let _ = writeln!(yaml, "workers: {}", self.workers);
         let _ = writeln!(yaml, "model: {model}");
         let _ = writeln!(
@@ -94,8 +119,8 @@ impl Setup {
             "  - {{id: all, path: /, upstream: app, {}}}",
             self.route
         );
-        let _ = writeln!(yaml, "audit: {{output: audit.jsonl, verdicts: all}}");
-        let _ = writeln!(yaml, "log: {{level: info, format: json}}");
+        let _ = writeln!(yaml, "audit: {{output: {}, verdicts: all}}", self.audit);
+        let _ = writeln!(yaml, "log: {{level: {}, format: json}}", self.log);
         yaml.push_str(&self.sections);
         yaml
     }
@@ -103,12 +128,8 @@ impl Setup {
     /// Starts it and waits until it serves.
     pub async fn start(&self) -> Weir {
         let folder = tempfile::tempdir().unwrap();
-        if self.model.is_none() {
-            bundle::publish(&folder.path().join("bundle"));
-        }
-        let file = folder.path().join("weir.yaml");
-        std::fs::write(&file, self.yaml()).unwrap();
-        Weir::run(folder, &file, self.descriptors).await
+        let child = self.spawn(folder.path());
+        Weir::run(folder, child).await
     }
 }
 
@@ -140,27 +161,60 @@ pub fn command() -> Command {
     command
 }
 
-/// The command under a limit of open files.
-fn limited(descriptors: Option<u32>) -> Command {
-    let Some(descriptors) = descriptors else {
-        return command();
-    };
-    let mut shell = Command::new("sh");
-    let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
-    shell.args(["-c", &script, env!("CARGO_BIN_EXE_weir")]);
-    shell.env_remove("RUST_LOG").stdin(Stdio::null());
-    shell
+impl Setup {
+    /// Exit code and errors of a start that fails.
+    pub fn refused(&self) -> (i32, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let output = self.spawn(folder.path()).wait_with_output().unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    }
+
+    /// The process with its files in `folder`. Nobody reads its log but the caller.
+    pub fn spawn(&self, folder: &Path) -> Child {
+        if self.model.is_none() {
+            bundle::publish(&folder.join("bundle"));
+        }
+        let file = folder.join("weir.yaml");
+        std::fs::write(&file, self.yaml()).unwrap();
+        let mut command = self.command();
+        command.args(["run", "--config"]).arg(file);
+        command.stdout((self.stdout)()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// The command in the surroundings that the test wants.
+    fn command(&self) -> Command {
+        let mut script = String::new();
+        if let Some(descriptors) = self.descriptors {
+            let _ = writeln!(script, "ulimit -n {descriptors}");
+        }
+        script.push_str(&self.prelude);
+        let sockets = if self.socket.is_some() {
+            // The shell becomes weir, so that they are one process.
+            script.push_str("export LISTEN_FDS=1 LISTEN_PID=$$\n");
+            "3<&0 0</dev/null"
+        } else {
+            ""
+        };
+        let mut shell = Command::new("sh");
+        let script = format!("set -e\n{script}exec \"$0\" \"$@\" {sockets}");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_weir")]);
+        shell.env_remove("RUST_LOG").stdin(match &self.socket {
+            Some(socket) => Stdio::from(OwnedFd::from(socket.try_clone().unwrap())),
+            None => Stdio::null(),
+        });
+        for (name, value) in &self.environment {
+            shell.env(name, value);
+        }
+        shell
+    }
 }
 
 impl Weir {
-    async fn run(folder: tempfile::TempDir, file: &Path, descriptors: Option<u32>) -> Self {
-        let mut child = limited(descriptors)
-            .args(["run", "--config"])
-            .arg(file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    async fn run(folder: tempfile::TempDir, mut child: Child) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let lines = Arc::clone(&log);

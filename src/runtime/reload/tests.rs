@@ -177,7 +177,9 @@ async fn a_bad_configuration_leaves_the_running_one() {
         file: site.path("weir.yaml"),
         onnxruntime: None,
     };
-    let error = crate::app::check(&source).unwrap_err().to_string();
+    let error = crate::app::check(&source, crate::app::Purpose::Start)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("listen[0].tls") && error.contains("no.pem"),
         "{error}"
