@@ -117,7 +117,7 @@ async fn tls_picks_the_version_and_refuses_old_ones() {
     for (arguments, version) in [
         (&["--http2"][..], "2"),
         (&["--http1.1"], "1.1"),
-        (&["--http1.0"], "1.1"),
+        (&["--http1.0"], "1"),
         (&["--tls-max", "1.2"], "2"),
     ] {
         let mut curl = curl();
