@@ -2,9 +2,13 @@
 //!
 //! Not here: which upstream a request goes to (its route says) and what is answered when it fails (`respond`).
 
+mod attempt;
 mod balance;
 mod connection;
+mod counts;
+mod dial;
 mod endpoint;
+mod error;
 mod gate;
 mod health;
 mod idle;
@@ -14,67 +18,29 @@ mod retry;
 mod series;
 pub(super) mod wire;
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{Request, Response, header};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use self::balance::Balancer;
-use self::connection::SendError;
-use self::endpoint::{Active, Endpoint, Fresh, Settings, Taken, Upgrade, Used};
+use self::dial::Settings;
+use self::endpoint::{Active, Endpoint, Fresh, Used};
 use self::gate::{Gate, Permit};
 use self::resolve::Place;
 use self::retry::{Budget, Spare};
-use super::body::BodyError;
 use super::outgoing::{Progress, UpstreamBody};
 use crate::config::{self, Timeouts};
 use crate::tls::client::Connector;
 
+pub use self::error::UpstreamError;
 pub(super) use self::series::Series;
 pub use self::series::UpstreamStatus;
-
-/// Why an upstream gave no response. Every cause names its side.
-#[derive(Debug, thiserror::Error)]
-pub enum UpstreamError {
-    /// All places were taken until the deadline, or too many requests waited for one.
-    #[error(
-        "all {limit} connections are in use; raise `max_connections` of the upstream or add capacity"
-    )]
-    Busy {
-        /// `max_connections`.
-        limit: usize,
-    },
-    /// Every endpoint is down by its checks.
-    #[error("every endpoint is down; `/-/status` lists them, the log says why their checks fail")]
-    Down,
-    /// No name of the upstream has an address.
-    #[error("no address: {0}")]
-    Unresolved(String),
-    /// No connection could be made.
-    #[error("cannot connect: {0}")]
-    Connect(#[source] io::Error),
-    /// No connection came about in time.
-    #[error("no connection within the connect timeout")]
-    ConnectTimeout,
-    /// The connection broke before a response head came, or the head is no HTTP.
-    #[error("no valid response: {0}")]
-    Broken(#[source] hyper::Error),
-    /// It switches protocols although nobody asked.
-    #[error("it switched protocols without being asked")]
-    UnwantedSwitch,
-    /// No response head came in time.
-    #[error("no response within the response timeout")]
-    ResponseTimeout,
-    /// The client's body broke off or stalled while it was forwarded.
-    #[error(transparent)]
-    Client(BodyError),
-}
 
 /// One upstream as requests use it. Belongs to a snapshot; the next one keeps it if its configuration is the same, and
 /// else those of its endpoints that are.
@@ -151,26 +117,6 @@ impl Lease {
     pub fn moved(&mut self) -> bool {
         let sent = self.progress.bytes();
         std::mem::replace(&mut self.sent, sent) != sent
-    }
-}
-
-/// A request that got no answer.
-struct Failed {
-    error: UpstreamError,
-    /// To send once more, when that repeats no effect.
-    again: Option<Request<UpstreamBody>>,
-    /// The connection had served before and was closed just when the request went out: that says nothing about the
-    /// endpoint.
-    stale: bool,
-}
-
-impl Failed {
-    fn with(error: UpstreamError, again: Option<Request<UpstreamBody>>) -> Box<Self> {
-        Box::new(Self {
-            error,
-            again,
-            stale: false,
-        })
     }
 }
 
@@ -276,7 +222,7 @@ impl Upstream {
                         endpoint,
                         progress: Arc::clone(progress),
                         patience: answer,
-                        sent: 0,
+                        sent: progress.bytes(),
                         _permit: permit,
                     };
                     return Ok((response, lease));
@@ -299,69 +245,13 @@ impl Upstream {
             match other {
                 Ok(other) if !Arc::ptr_eq(&other, &endpoint) && self.budget.spend() => {
                     endpoint = other;
+                    fresh = Fresh::Allowed;
                 }
                 _ => return Err(failed.error),
             }
             self.retries.fetch_add(1, Ordering::Relaxed);
             retries += 1;
         }
-    }
-
-    async fn attempt(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        request: Request<UpstreamBody>,
-        spare: &mut Option<Spare>,
-        progress: &Progress,
-        (deadline, answer): (Instant, Duration),
-        fresh: Fresh,
-    ) -> Result<(Response<Incoming>, Used), Box<Failed>> {
-        endpoint.counts.requests.fetch_add(1, Ordering::Relaxed);
-        let upgrade = if request.headers().contains_key(header::UPGRADE) {
-            Upgrade::Wanted
-        } else {
-            Upgrade::None
-        };
-        let Taken {
-            mut connection,
-            reused,
-        } = match endpoint.connection(deadline, upgrade, fresh).await {
-            Ok(taken) => taken,
-            Err(error) => {
-                self.failed(endpoint, &error);
-                // Nothing has been sent.
-                return Err(Failed::with(error, Some(request)));
-            }
-        };
-        let sent = endpoint.send(&mut connection, request);
-        let mut failure = match wait(sent, progress, answer).await {
-            Waited::Response(response) => {
-                endpoint.health.succeeded();
-                return Ok((response, connection));
-            }
-            Waited::TimedOut => {
-                let error = UpstreamError::ResponseTimeout;
-                self.failed(endpoint, &error);
-                return Err(Failed::with(error, None));
-            }
-            Waited::Failed(failure) => failure,
-        };
-        connection.retire();
-        if let Some(failure) = progress.failure() {
-            return Err(Failed::with(UpstreamError::Client(failure), None));
-        }
-        // The origin may close an idle connection just when a request goes out. Once more is safe if the request was
-        // never written, or can be repeated without effect.
-        let again = failure
-            .take_message()
-            .or_else(|| spare.take().map(Spare::request));
-        let error = UpstreamError::Broken(failure.into_error());
-        if !reused {
-            self.failed(endpoint, &error);
-        }
-        let mut failed = Failed::with(error, again);
-        failed.stale = reused;
-        Err(failed)
     }
 
     /// An endpoint, and another than `avoid` if there is one. Waits for the first look-up of a name.
@@ -437,30 +327,6 @@ async fn sweep(upstream: Weak<Upstream>, every: Duration) {
         };
         for endpoint in upstream.endpoints.load().iter() {
             endpoint.sweep();
-        }
-    }
-}
-
-enum Waited {
-    Response(Response<Incoming>),
-    Failed(Box<SendError>),
-    TimedOut,
-}
-
-/// Waits for the response head; the clock starts again as long as the request body makes progress.
-async fn wait(
-    sent: impl Future<Output = Result<Response<Incoming>, SendError>>,
-    progress: &Progress,
-    patience: Duration,
-) -> Waited {
-    let mut sent = std::pin::pin!(sent);
-    loop {
-        let before = (progress.bytes(), progress.is_done());
-        match timeout(patience, sent.as_mut()).await {
-            Ok(Ok(response)) => return Waited::Response(response),
-            Ok(Err(error)) => return Waited::Failed(Box::new(error)),
-            Err(_) if before != (progress.bytes(), progress.is_done()) => {}
-            Err(_) => return Waited::TimedOut,
         }
     }
 }

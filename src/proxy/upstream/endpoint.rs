@@ -5,120 +5,31 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::uri::{Authority, Scheme};
+use http::uri::Authority;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::UpstreamError;
 use super::connection::{One, SendError, Stream, Two};
+use super::counts::Counts;
+use super::dial::{Settings, Spoken};
 use super::health::{Health, State};
 use super::idle::IdlePool;
 use super::wire;
-use crate::config::{self, Address, Protocol};
+use crate::config::{Address, Protocol};
 use crate::proxy::outgoing::UpstreamBody;
-use crate::tls::client::{Connector, Negotiated, Offer};
+use crate::tls::client::Offer;
 
 /// A connection that has just been given back may still be finishing. One that takes longer is stuck, as when an
 /// origin answers early and does not read the rest: the request goes elsewhere.
 const SETTLE: Duration = Duration::from_millis(50);
-
-/// What connections depend on. An endpoint is kept over a reload that leaves this as it was.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Settings {
-    protocol: Protocol,
-    security: Security,
-    max_idle: usize,
-    idle_timeout: Duration,
-}
-
-/// How connections are protected.
-#[derive(Debug, Clone)]
-enum Security {
-    Cleartext,
-    Tls(Connector),
-    /// TLS is configured and has no connector. Never in clear then.
-    Missing,
-}
-
-impl PartialEq for Security {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Cleartext, Self::Cleartext) => true,
-            (Self::Tls(ours), Self::Tls(theirs)) => ours.is_same(theirs),
-            _ => false,
-        }
-    }
-}
-
-impl Settings {
-    pub(super) fn of(upstream: &config::Upstream, tls: Option<Connector>) -> Self {
-        Self {
-            protocol: upstream.protocol,
-            security: match tls {
-                Some(tls) => Security::Tls(tls),
-                None if upstream.tls.is_none() => Security::Cleartext,
-                None => Security::Missing,
-            },
-            max_idle: upstream.max_idle,
-            idle_timeout: upstream.idle_timeout,
-        }
-    }
-
-    pub(super) fn connector(&self) -> Option<&Connector> {
-        match &self.security {
-            Security::Tls(tls) => Some(tls),
-            Security::Cleartext | Security::Missing => None,
-        }
-    }
-
-    fn scheme(&self) -> &'static Scheme {
-        match self.security {
-            Security::Cleartext => &Scheme::HTTP,
-            Security::Tls(_) | Security::Missing => &Scheme::HTTPS,
-        }
-    }
-}
-
-/// Counts of one configured address: of all endpoints that its name resolves to, over every reload.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) requests: AtomicU64,
-    pub(super) connections: AtomicU64,
-    pub(super) ejections: AtomicU64,
-    connect: AtomicU64,
-    broken: AtomicU64,
-    timeout: AtomicU64,
-}
-
-impl Counts {
-    /// Counts a failed request.
-    pub(super) fn failed(&self, error: &UpstreamError) {
-        let counter = match error {
-            UpstreamError::Connect(_) | UpstreamError::ConnectTimeout => &self.connect,
-            UpstreamError::ResponseTimeout => &self.timeout,
-            _ => &self.broken,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Failed requests by cause.
-    pub(super) fn failures(&self) -> [(&'static str, u64); 3] {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        [
-            ("connect", of(&self.connect)),
-            ("broken", of(&self.broken)),
-            ("timeout", of(&self.timeout)),
-        ]
-    }
-}
 
 /// An address and the connections to it.
 #[derive(Debug)]
@@ -155,26 +66,6 @@ pub(super) enum Fresh {
 pub(super) enum Upgrade {
     None,
     Wanted,
-}
-
-/// A fresh connection.
-enum Spoken {
-    One(One),
-    Two(Arc<Two>),
-}
-
-impl Spoken {
-    async fn one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-        stream: S,
-    ) -> io::Result<Self> {
-        One::open(stream).await.map(Self::One)
-    }
-
-    async fn two<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-        stream: S,
-    ) -> io::Result<Self> {
-        Two::open(stream).await.map(|two| Self::Two(Arc::new(two)))
-    }
 }
 
 fn no_room() -> io::Error {
@@ -361,25 +252,15 @@ impl Endpoint {
 
     async fn speak(&self, offer: Offer) -> io::Result<Spoken> {
         let stream = self.connect().await?;
-        match &self.settings.security {
-            Security::Cleartext if offer == Offer::Http2 => Spoken::two(stream).await,
-            Security::Cleartext => Spoken::one(stream).await,
-            Security::Missing => Err(io::Error::other("TLS is configured and was not set up")),
-            Security::Tls(tls) => {
-                let (stream, agreed) = tls.connect(stream, &self.address.host, offer).await?;
-                if offer == Offer::Either {
-                    let declined = agreed == Negotiated::Http1;
-                    self.declined.store(declined, Ordering::Relaxed);
-                }
-                match (agreed, offer) {
-                    (Negotiated::Http2, _) => Spoken::two(stream).await,
-                    (Negotiated::Http1, Offer::Http2) => Err(io::Error::other(
-                        "it does not speak HTTP/2; set `protocol: http1` or `auto` for the upstream",
-                    )),
-                    (Negotiated::Http1, _) => Spoken::one(stream).await,
-                }
-            }
+        let spoken = self
+            .settings
+            .speak(stream, &self.address.host, offer)
+            .await?;
+        if offer == Offer::Either {
+            let declined = matches!(spoken, Spoken::One(_));
+            self.declined.store(declined, Ordering::Relaxed);
         }
+        Ok(spoken)
     }
 
     async fn connect(&self) -> io::Result<TcpStream> {
@@ -464,11 +345,5 @@ pub(super) fn test_endpoint(port: u16) -> Arc<Endpoint> {
         host: "127.0.0.1".to_owned(),
         port,
     };
-    let settings = Settings {
-        protocol: Protocol::Http1,
-        security: Security::Cleartext,
-        max_idle: 1,
-        idle_timeout: Duration::from_secs(1),
-    };
-    Endpoint::new(address, socket, settings, Arc::default())
+    Endpoint::new(address, socket, Settings::test(), Arc::default())
 }

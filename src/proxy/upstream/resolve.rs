@@ -10,7 +10,9 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::endpoint::{Counts, Endpoint, Settings};
+use super::counts::Counts;
+use super::dial::Settings;
+use super::endpoint::Endpoint;
 use super::{Upstream, probe};
 use crate::config::Address;
 
