@@ -337,7 +337,7 @@ mod tests {
             ),
             (
                 "address: 'a:80', resolve: 10ms",
-                "expected a duration such as 250ms, 5s or 10m, from 1s to 1d",
+                "expected a duration such as 250ms, 5s or 10m, from 1s to 24h",
             ),
             (
                 "address: 'a:80', timeouts: {conect: 1s}",
