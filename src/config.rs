@@ -15,6 +15,8 @@ mod tls;
 mod tls_types;
 mod tree;
 mod types;
+mod upstream_types;
+mod upstreams;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -26,6 +28,7 @@ pub use problem::{ConfigError, Problem};
 pub use sockets::Sockets;
 pub use tls_types::*;
 pub use types::*;
+pub use upstream_types::*;
 
 /// Longest configuration file: 10,000 routes fit well.
 const MAX_FILE: u64 = 4 * 1024 * 1024;

@@ -34,7 +34,7 @@ use self::headers::{REQUEST_ID, Scheme, Upgrade};
 use self::respond::{Interruption, id_value};
 use self::response::ResponseBody;
 use self::transaction::Transaction;
-use self::upstream::Upstreams;
+use self::upstream::{Series, Upstream};
 use crate::config::{Beyond, Mode};
 use crate::detect::{self, Cause};
 use crate::listen::ConnectionState;
@@ -45,7 +45,6 @@ use crate::telemetry::{Metrics, panics};
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
-    upstreams: Upstreams,
     held: HeldBudget,
     connections: Arc<Semaphore>,
     /// Room for requests in flight: what comes beyond is turned away before it is read.
@@ -89,11 +88,13 @@ impl Drop for Slot {
 
 impl Proxy {
     /// A proxy over `shared`. `limits.connections`, `limits.requests` and `limits.inspect_memory` of the present configuration hold for
-    /// the life of the process.
+    /// the life of the process. Begins to check upstreams: needs a runtime.
     pub fn new(shared: Arc<Shared>) -> Arc<Self> {
-        let limits = shared.pin().config.limits;
+        let snapshot = shared.pin();
+        let limits = snapshot.config.limits;
+        snapshot.upstreams.iter().for_each(Upstream::start);
+        shared.metrics.collect(Series(Arc::downgrade(&shared)));
         Arc::new(Self {
-            upstreams: Upstreams::default(),
             held: HeldBudget::new(limits.inspect_memory.as_usize()),
             connections: Arc::new(Semaphore::new(
                 limits.connections.min(Semaphore::MAX_PERMITS),

@@ -27,8 +27,9 @@ use weir_scoring::budget::{Budgets, Unsupported};
 
 use crate::audit::Audit;
 use crate::capture::Capture;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::detect::Scorer;
+use crate::proxy::upstream::Upstream;
 use crate::telemetry::Metrics;
 use crate::tls::client::Connector;
 use crate::tls::server::Server;
@@ -51,8 +52,8 @@ pub struct Snapshot {
     pub no_engine: Option<Arc<str>>,
     /// TLS of each listener, by index into `config.listeners`.
     pub tls: Vec<Option<Arc<Server>>>,
-    /// TLS to each upstream, by index into `config.upstreams`.
-    pub connectors: Vec<Option<Connector>>,
+    /// As in `config.upstreams`, with their connections and what is known of their health.
+    pub upstreams: Vec<Arc<Upstream>>,
     /// Whether `PUT /-/thresholds` changed budgets since the configuration was loaded.
     pub overridden: bool,
 }
@@ -73,16 +74,17 @@ impl Snapshot {
             engine: self.engine.clone(),
             no_engine: self.no_engine.clone(),
             tls: self.tls.clone(),
-            connectors: self.connectors.clone(),
+            upstreams: self.upstreams.clone(),
             overridden: true,
         }
     }
 
     /// The connector of an upstream, for the next generation.
     pub(crate) fn connector(&self, upstream: &str) -> Option<&Connector> {
-        let named = |other: &config::Upstream| other.name == upstream;
-        let index = self.config.upstreams.iter().position(named)?;
-        self.connectors.get(index)?.as_ref()
+        let mut upstreams = self.upstreams.iter();
+        upstreams
+            .find(|other| other.name() == upstream)?
+            .connector()
     }
 
     /// The limiter of a route, for the next generation.

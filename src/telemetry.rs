@@ -94,6 +94,42 @@ pub mod names {
     pub const CAPTURED: Described = Described("weir_captured", "Requests captured");
     /// With `id`, `fingerprint` and `provider`; absent without a model.
     pub const MODEL: Described = Described("weir_model", "The running bundle");
+    /// By `upstream` and `endpoint`, as are all that follow unless they say otherwise.
+    pub const UPSTREAM_REQUESTS: Described = Described(
+        "weir_upstream_requests",
+        "Requests sent to an endpoint, retries included",
+    );
+    /// Also by `cause`: connect, broken, timeout.
+    pub const UPSTREAM_FAILURES: Described = Described(
+        "weir_upstream_failures",
+        "Requests that an endpoint did not answer, by cause",
+    );
+    /// To both versions of HTTP, and for checks.
+    pub const UPSTREAM_CONNECTIONS: Described = Described(
+        "weir_upstream_connections",
+        "Connections opened to an endpoint",
+    );
+    /// See `upstreams[].ejection`.
+    pub const UPSTREAM_EJECTIONS: Described = Described(
+        "weir_upstream_ejections",
+        "Times that an endpoint was left alone after failed requests",
+    );
+    /// More than one where a name has several addresses.
+    pub const UPSTREAM_UP: Described =
+        Described("weir_upstream_up", "Addresses of an endpoint that are up");
+    /// Until the end of the response.
+    pub const UPSTREAM_ACTIVE: Described =
+        Described("weir_upstream_active", "Requests under way at an endpoint");
+    /// By `upstream`.
+    pub const UPSTREAM_PENDING: Described = Described(
+        "weir_upstream_pending",
+        "Requests that wait at `max_connections`",
+    );
+    /// By `upstream`.
+    pub const UPSTREAM_RETRIES: Described = Described(
+        "weir_upstream_retries",
+        "Requests sent again to another endpoint",
+    );
     /// With `version`.
     pub const BUILD: Described = Described("weir_build", "The running build");
 }
@@ -219,6 +255,12 @@ impl Metrics {
         self.errors
             .get_or_create(&vec![("cause", cause.to_owned())])
             .inc();
+    }
+
+    /// Adds series that are read when somebody asks for them.
+    pub fn collect(&self, collector: impl Collector) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.register_collector(Box::new(collector));
     }
 
     /// Counts a reload.

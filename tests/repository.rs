@@ -148,7 +148,7 @@ fn the_compose_file_puts_weir_in_front_of_a_shop_that_has_no_other_door() {
 
     let config = parse(&read("config/compose.yaml"), "config/compose.yaml");
     assert!(
-        services.contains_key(&config.upstreams[0].host),
+        services.contains_key(&config.upstreams[0].endpoints[0].host),
         "the upstream must be a service"
     );
     let published = weir["ports"][0].as_str().expect("a port");
@@ -157,7 +157,7 @@ fn the_compose_file_puts_weir_in_front_of_a_shop_that_has_no_other_door() {
         "{published}"
     );
     assert!(
-        read("Dockerfile").contains(&format!("0.0.0.0:{}", config.upstreams[0].port)),
+        read("Dockerfile").contains(&format!("0.0.0.0:{}", config.upstreams[0].endpoints[0].port)),
         "the shop listens elsewhere"
     );
     let data = mounts

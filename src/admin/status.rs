@@ -11,6 +11,7 @@ use weir_scoring::ort::ProviderStatus;
 use super::Context;
 use crate::config::{FailMode, Mode};
 use crate::detect::{Budgets, Scorer};
+use crate::proxy::upstream::UpstreamStatus;
 use crate::runtime::{Route, Shared};
 use crate::units::RouteId;
 
@@ -28,6 +29,7 @@ pub(super) struct Status {
     /// Budgets were changed at run time and hold until the next configuration load.
     thresholds_overridden: bool,
     routes: Vec<RouteStatus>,
+    upstreams: Vec<UpstreamStatus>,
     /// Clients with sliding windows.
     clients: usize,
     /// Endpoints that no profile knows and that were used lately.
@@ -78,6 +80,11 @@ impl Status {
                 .routes
                 .iter()
                 .map(|route| RouteStatus::of(route))
+                .collect(),
+            upstreams: snapshot
+                .upstreams
+                .iter()
+                .map(|upstream| upstream.status())
                 .collect(),
             clients: shared.windows.len(),
             new_endpoints: shared.new_endpoints.len(),

@@ -84,12 +84,12 @@ fn addresses(config: &Config, findings: &mut Vec<Finding>) {
 fn names(config: &Config, findings: &mut Vec<Finding>) {
     let (answers, answered) = channel();
     let mut waiting = Vec::new();
-    for (at, upstream) in config.upstreams.iter().enumerate() {
-        if upstream.host.parse::<IpAddr>().is_ok() {
+    for (key, address) in places(config) {
+        if address.host.parse::<IpAddr>().is_ok() {
             continue;
         }
-        waiting.push(at);
-        let (host, port) = (upstream.host.clone(), upstream.port);
+        waiting.push(key.clone());
+        let (host, port) = (address.host.clone(), address.port);
         let answers = answers.clone();
         // A resolver may hang for longer than anybody wants to wait for a check.
         std::thread::spawn(move || {
@@ -99,22 +99,38 @@ fn names(config: &Config, findings: &mut Vec<Finding>) {
                 Ok(None) => Some(format!("`{host}` has no address")),
                 Err(error) => Some(format!("`{host}` cannot be looked up: {error}")),
             };
-            let _check_is_over = answers.send((at, problem));
+            let _check_is_over = answers.send((key, problem));
         });
     }
     drop(answers);
     let since = Instant::now();
-    while let Ok((at, problem)) = answered.recv_timeout(RESOLVE.saturating_sub(since.elapsed())) {
-        waiting.retain(|other| *other != at);
-        findings.extend(problem.map(|problem| unresolved(at, &problem)));
+    while let Ok((key, problem)) = answered.recv_timeout(RESOLVE.saturating_sub(since.elapsed())) {
+        waiting.retain(|other| *other != key);
+        findings.extend(problem.map(|problem| unresolved(key, &problem)));
     }
-    for at in waiting {
-        findings.push(unresolved(at, "the name could not be looked up in time"));
+    for key in waiting {
+        findings.push(unresolved(key, "the name could not be looked up in time"));
     }
 }
 
-fn unresolved(upstream: usize, problem: &str) -> Finding {
-    let key = format!("upstreams[{upstream}].address");
+/// Every address of every upstream, with its key: `address` stands for a list of one.
+fn places(config: &Config) -> impl Iterator<Item = (String, &Address)> {
+    let upstreams = config.upstreams.iter().enumerate();
+    upstreams.flat_map(|(at, upstream)| {
+        let one = upstream.endpoints.len() == 1;
+        let addresses = upstream.endpoints.iter().enumerate();
+        addresses.map(move |(index, address)| {
+            let key = if one {
+                format!("upstreams[{at}].address")
+            } else {
+                format!("upstreams[{at}].addresses[{index}]")
+            };
+            (key, address)
+        })
+    })
+}
+
+fn unresolved(key: String, problem: &str) -> Finding {
     Finding::new(
         key,
         format!("{problem}; correct the name, or give an address"),

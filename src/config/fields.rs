@@ -13,7 +13,7 @@ use serde_saphyr::Spanned;
 use super::reader::{Item, Problems, Section};
 use super::tree::Node;
 use super::types::*;
-use super::{outputs, resolve, routes, sockets, tls};
+use super::{outputs, resolve, routes, sockets, tls, upstreams};
 use crate::detect::ExecutionProvider;
 use crate::units::Bytes;
 
@@ -33,7 +33,7 @@ pub(super) fn config(
     let root = Item::root(tree, problems).section();
     let upstreams = root
         .need("upstreams", "name at least one origin")
-        .map(|item| upstreams(&item, base))
+        .map(|item| upstreams::upstreams(&item, base))
         .unwrap_or_default();
     let listeners = root
         .need("listen", "name at least one address")
@@ -99,76 +99,6 @@ fn workers(item: &Item<'_>) -> Option<usize> {
     } else {
         item.count(1..=1024)
     }
-}
-
-fn upstreams(item: &Item<'_>, base: &Path) -> Vec<Upstream> {
-    let mut found: Vec<Upstream> = Vec::new();
-    for item in item.list() {
-        let section = item.section();
-        let name = section
-            .need("name", "routes refer to it")
-            .and_then(|item| routes::identifier(&item));
-        let address = section
-            .need("address", "host:port of the origin")
-            .and_then(|item| host_port(&item));
-        let max_connections = section
-            .get("max_connections")
-            .and_then(|item| item.count(1..=65_535))
-            .unwrap_or(256);
-        let protocol = section.get("protocol").and_then(|item| {
-            item.choice(&[("http1", Protocol::Http1), ("http2", Protocol::Http2)])
-        });
-        let upstream = Upstream {
-            protocol: protocol.unwrap_or(Protocol::Http1),
-            max_connections,
-            max_idle: section
-                .get("max_idle")
-                .and_then(|item| item.count(0..=65_535))
-                .unwrap_or(64)
-                .min(max_connections),
-            idle_timeout: duration(&section, "idle_timeout", MS(100)..=DAY, SECS(30)),
-            tls: section
-                .get_filled("tls")
-                .map(|item| tls::upstream(&item, base)),
-            name: name.unwrap_or_default(),
-            host: address
-                .as_ref()
-                .map(|(host, _)| host.clone())
-                .unwrap_or_default(),
-            port: address.map_or(0, |(_, port)| port),
-        };
-        if !upstream.name.is_empty() && found.iter().any(|other| other.name == upstream.name) {
-            item.problem(format!(
-                "another upstream is named `{}`; names must differ",
-                upstream.name
-            ));
-        }
-        found.push(upstream);
-    }
-    item.not_empty("the list is empty: name at least one origin");
-    found
-}
-
-fn host_port(item: &Item<'_>) -> Option<(String, u16)> {
-    let text = item.text()?;
-    let split = text.rsplit_once(':').and_then(|(host, port)| {
-        let host = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host);
-        let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
-        let is_name = host
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-        let valid = !host.is_empty() && (is_name || host.parse::<IpAddr>().is_ok());
-        valid.then(|| (host.to_owned(), port))
-    });
-    if split.is_none() {
-        item.expected(
-            "host:port without a scheme, such as 127.0.0.1:9000, shop.internal:80 or [::1]:9000",
-        );
-    }
-    split
 }
 
 fn listeners<'a>(item: &Item<'a>, base: &Path) -> Vec<(Listener, Item<'a>)> {

@@ -10,6 +10,7 @@ use weir_features::Location;
 use super::fields::duration;
 use super::reader::{Item, Section};
 use super::types::*;
+use super::upstream_types::Upstream;
 use crate::detect::{Budget, Budgets};
 use crate::runtime::path::normal_path;
 use crate::units::{Bytes, RouteId};

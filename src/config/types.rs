@@ -14,7 +14,8 @@ use serde::Serialize;
 use weir_features::Location;
 
 use super::Sockets;
-use super::tls_types::{ListenerTls, UpstreamTls};
+use super::tls_types::ListenerTls;
+use super::upstream_types::Upstream;
 use crate::detect::{Budget, ExecutionProvider, SecretKeys};
 use crate::units::{Bytes, RouteId};
 
@@ -132,37 +133,6 @@ pub struct Model {
     pub onnxruntime: Option<PathBuf>,
     /// Whether a changed manifest or configuration file reloads by itself.
     pub watch: bool,
-}
-
-/// One origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    /// Its name in routes and metrics.
-    pub name: String,
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// What is spoken there.
-    pub protocol: Protocol,
-    /// Connections at most; requests beyond wait until `timeouts.connect`, then 503.
-    pub max_connections: usize,
-    /// Idle connections kept.
-    pub max_idle: usize,
-    /// How long an idle connection is kept.
-    pub idle_timeout: Duration,
-    /// TLS, or cleartext.
-    pub tls: Option<UpstreamTls>,
-}
-
-/// The version of HTTP that an upstream is spoken to in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2: in cleartext by prior knowledge.
-    Http2,
 }
 
 /// One route: what it matches, where it leads and how it is inspected.

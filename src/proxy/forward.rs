@@ -42,16 +42,14 @@ impl Proxy {
             return Err(Interruption::Internal);
         };
         let config = &tx.snapshot.config;
-        let Some(upstream) = config.upstreams.get(route.policy.upstream) else {
+        let Some(upstream) = tx.snapshot.upstreams.get(route.policy.upstream) else {
             return Err(Interruption::Internal);
         };
         let client_side = head.extensions.remove::<OnUpgrade>();
         let (body, progress) = body.into_upstream(config.timeouts.body);
         let request = upstream_request(tx, head, body, upgrade.as_ref())?;
-        let tls = tx.snapshot.connectors.get(route.policy.upstream);
-        let pool = self.upstreams.pool(upstream, tls.and_then(Option::as_ref));
         let began = Instant::now();
-        let sent = pool.send(request, &progress, &config.timeouts).await;
+        let sent = upstream.send(request, &progress, &config.timeouts).await;
         let (mut response, lease) = sent.map_err(Interruption::Upstream)?;
         tx.upstream = Some(began.elapsed());
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;

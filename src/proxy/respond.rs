@@ -142,6 +142,18 @@ impl Interruption {
                 Side::Upstream,
                 "The application is busy. Please try again.",
             ),
+            Self::Upstream(UpstreamError::Down) => of(
+                S::SERVICE_UNAVAILABLE,
+                "upstream_down",
+                Side::Upstream,
+                "The application is down. Please try again later.",
+            ),
+            Self::Upstream(UpstreamError::Unresolved(_)) => of(
+                S::BAD_GATEWAY,
+                "upstream_unresolved",
+                Side::Upstream,
+                "The application cannot be found.",
+            ),
             Self::Upstream(UpstreamError::Connect(_)) => of(
                 S::BAD_GATEWAY,
                 "upstream_unreachable",
@@ -212,12 +224,15 @@ pub enum Format {
     Html,
     /// An object.
     Json,
+    /// Lines.
+    Text,
 }
 
 impl Format {
-    /// JSON for clients that ask for it and not for HTML, as scripts and applications do; pages for all others.
+    /// JSON, or else plain text, for clients that ask for it and not for HTML, as scripts and applications do; pages for
+    /// all others.
     pub fn accepted(headers: &HeaderMap) -> Self {
-        let mut json = false;
+        let (mut json, mut text) = (false, false);
         for line in headers.get_all(header::ACCEPT) {
             let line = line.as_bytes().to_ascii_lowercase();
             for kind in line.split(|byte| *byte == b',') {
@@ -229,12 +244,17 @@ impl Format {
                 match kind {
                     b"text/html" | b"application/xhtml+xml" => return Self::Html,
                     b"application/json" => json = true,
+                    b"text/plain" => text = true,
                     _ if kind.ends_with(b"+json") => json = true,
                     _ => {}
                 }
             }
         }
-        if json { Self::Json } else { Self::Html }
+        match (json, text) {
+            (true, _) => Self::Json,
+            (false, true) => Self::Text,
+            (false, false) => Self::Html,
+        }
     }
 }
 
@@ -244,6 +264,7 @@ pub fn respond(why: &Interruption, format: Format, id: &RequestId) -> Response<B
     let (content_type, body) = match format {
         Format::Html => ("text/html; charset=utf-8", html(&text, id)),
         Format::Json => ("application/json", json(&text, id)),
+        Format::Text => ("text/plain; charset=utf-8", plain(&text, id)),
     };
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = text.status;
@@ -286,6 +307,15 @@ fn html(text: &Text, id: &RequestId) -> String {
     )
 }
 
+fn plain(text: &Text, id: &RequestId) -> String {
+    let title = text.status.canonical_reason().unwrap_or("Error");
+    let code = text.status.as_u16();
+    format!(
+        "{code} {title}\n{}\nRequest id: {id}\nSide: {}\n",
+        text.message, text.side
+    )
+}
+
 fn json(text: &Text, id: &RequestId) -> String {
     let object = serde_json::json!({
         "status": text.status.as_u16(),
@@ -314,6 +344,8 @@ mod tests {
         assert_eq!(accepted("application/json, text/plain, */*"), Format::Json);
         assert_eq!(accepted("application/problem+json"), Format::Json);
         assert_eq!(accepted("text/html,application/json;q=0.9"), Format::Html);
+        assert_eq!(accepted("text/plain, */*"), Format::Text);
+        assert_eq!(accepted("text/plain, text/html"), Format::Html);
         assert_eq!(accepted("*/*"), Format::Html);
         assert_eq!(Format::accepted(&HeaderMap::new()), Format::Html);
     }

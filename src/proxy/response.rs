@@ -56,7 +56,7 @@ pub(super) fn finish(answer: Answer, mut tx: Transaction) -> Response<ResponseBo
         Answer::Response(response, lease) => {
             tx.answered(response.status());
             let (head, incoming) = response.into_parts();
-            let stall = Stall::new(tx.snapshot.config.timeouts.response);
+            let stall = Stall::new(lease.patience());
             let mut streaming = Streaming {
                 incoming,
                 lease: Some(lease),
@@ -133,6 +133,10 @@ impl Streaming {
             }
             Poll::Pending => {
                 ready!(self.stall.poll(cx));
+                while self.lease.as_mut().is_some_and(Lease::moved) {
+                    self.stall.progress();
+                    ready!(self.stall.poll(cx));
+                }
                 self.tx.error = Some("upstream_stalled");
                 Poll::Ready(Some(Err(ResponseError::Stalled)))
             }

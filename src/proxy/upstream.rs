@@ -1,117 +1,101 @@
-//! Connections to origins: HTTP/1.1 keep-alive or shared HTTP/2, bounded for each upstream, with a retry where it
-//! cannot repeat an effect.
+//! Connections to origins: which endpoint a request goes to, over which connection, and when it is sent again.
 //!
 //! Not here: which upstream a request goes to (its route says) and what is answered when it fails (`respond`).
 
+mod attempt;
+mod balance;
 mod connection;
+mod counts;
+mod dial;
 mod endpoint;
+mod error;
+mod gate;
+mod health;
 mod idle;
+mod probe;
+mod resolve;
+mod retry;
+mod series;
 pub(super) mod wire;
 
-use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use dashmap::DashMap;
-use http::{Method, Request, Response};
-use http_body::Body;
+use arc_swap::ArcSwap;
+use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
 
-use self::connection::SendError;
-use self::endpoint::{Endpoint, Fresh, Taken};
-use super::body::BodyError;
+use self::balance::Balancer;
+use self::dial::Settings;
+use self::endpoint::{Active, Endpoint, Fresh, Used};
+use self::gate::{Gate, Permit};
+use self::resolve::Place;
+use self::retry::{Budget, Spare};
 use super::outgoing::{Progress, UpstreamBody};
 use crate::config::{self, Timeouts};
 use crate::tls::client::Connector;
 
-/// A request that every connection loses at the same moment is not sent for ever.
-const ATTEMPTS: u32 = 3;
+pub use self::error::UpstreamError;
+pub(super) use self::series::Series;
+pub use self::series::UpstreamStatus;
 
-/// Why an upstream gave no response. Every cause names its side.
-#[derive(Debug, thiserror::Error)]
-pub enum UpstreamError {
-    /// All connections were in use until the deadline.
-    #[error(
-        "all {limit} connections are in use; raise `max_connections` of the upstream or add capacity"
-    )]
-    Busy {
-        /// `max_connections`.
-        limit: usize,
-    },
-    /// No connection could be made.
-    #[error("cannot connect: {0}")]
-    Connect(#[source] io::Error),
-    /// No connection came about in time.
-    #[error("no connection within the connect timeout")]
-    ConnectTimeout,
-    /// The connection broke before a response head came, or the head is no HTTP.
-    #[error("no valid response: {0}")]
-    Broken(#[source] hyper::Error),
-    /// It switches protocols although nobody asked.
-    #[error("it switched protocols without being asked")]
-    UnwantedSwitch,
-    /// No response head came in time.
-    #[error("no response within the response timeout")]
-    ResponseTimeout,
-    /// The client's body broke off or stalled while it was forwarded.
-    #[error(transparent)]
-    Client(BodyError),
-}
-
-/// The pools of all upstreams. Outlives snapshots: a reload keeps connections to upstreams that did not change.
-#[derive(Debug, Default)]
-pub struct Upstreams {
-    pools: DashMap<String, Arc<Pool>>,
-}
-
-impl Upstreams {
-    /// The pool of an upstream, made anew when its configuration has changed.
-    pub fn pool(&self, upstream: &config::Upstream, tls: Option<&Connector>) -> Arc<Pool> {
-        if let Some(pool) = self.pools.get(&upstream.name)
-            && pool.upstream == *upstream
-            && pool.endpoint.trusts_as(tls)
-        {
-            return Arc::clone(&pool);
-        }
-        let pool = Arc::new(Pool {
-            upstream: upstream.clone(),
-            permits: Arc::new(Semaphore::new(upstream.max_connections)),
-            endpoint: Endpoint::new(upstream, tls.cloned()),
-        });
-        tokio::spawn(sweep(Arc::downgrade(&pool), upstream.idle_timeout));
-        self.pools.insert(upstream.name.clone(), Arc::clone(&pool));
-        pool
-    }
-}
-
-/// Closes idle connections of a pool that nobody uses any more.
-async fn sweep(pool: Weak<Pool>, every: Duration) {
-    loop {
-        tokio::time::sleep(every.max(Duration::from_secs(1))).await;
-        let Some(pool) = pool.upgrade() else { return };
-        pool.endpoint.sweep();
-    }
-}
-
-/// Connections to one upstream.
+/// One upstream as requests use it. Belongs to a snapshot; the next one keeps it if its configuration is the same, and
+/// else those of its endpoints that are.
 #[derive(Debug)]
-pub struct Pool {
-    upstream: config::Upstream,
-    /// One for each request under way. As idle connections are always used first, it also bounds connections.
-    permits: Arc<Semaphore>,
-    endpoint: Endpoint,
+pub struct Upstream {
+    config: config::Upstream,
+    settings: Settings,
+    places: Vec<Place>,
+    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    balancer: Balancer,
+    gate: Arc<Gate>,
+    budget: Budget,
+    retries: Arc<AtomicU64>,
+    /// Why a name has no address or an old one.
+    unresolved: Mutex<Option<String>>,
+    /// Told of every look-up of its names.
+    resolved: watch::Sender<()>,
+    /// Asks for a look-up now.
+    look_again: Arc<Notify>,
+    started: AtomicBool,
+}
+
+/// The upstreams of the next snapshot.
+pub(crate) fn next(
+    upstreams: &[config::Upstream],
+    connectors: Vec<Option<Connector>>,
+    running: &[Arc<Upstream>],
+) -> Vec<Arc<Upstream>> {
+    upstreams
+        .iter()
+        .zip(connectors)
+        .map(|(config, connector)| {
+            let settings = Settings::of(config, connector);
+            let running = running.iter().find(|old| old.config.name == config.name);
+            match running {
+                Some(same) if same.config == *config && same.settings == settings => {
+                    Arc::clone(same)
+                }
+                _ => Upstream::new(config.clone(), settings, running.map(Arc::as_ref)),
+            }
+        })
+        .collect()
 }
 
 /// A connection in use by one request. Dropped without [`Lease::release`], an HTTP/1.1 connection closes and an HTTP/2
 /// stream is reset.
 #[derive(Debug)]
 pub struct Lease {
-    taken: Taken,
-    pool: Arc<Pool>,
+    connection: Used,
+    endpoint: Active,
     progress: Arc<Progress>,
-    _permit: OwnedSemaphorePermit,
+    patience: Duration,
+    /// Bytes of the request's body at the last [`Lease::moved`].
+    sent: u64,
+    _permit: Permit,
 }
 
 impl Lease {
@@ -119,120 +103,230 @@ impl Lease {
     /// to its end too, the connection is out of step and closes.
     pub fn release(self) {
         if self.progress.is_done() {
-            self.pool.endpoint.give_back(self.taken.connection);
+            self.endpoint.give_back(self.connection);
         }
+    }
+
+    /// How long the upstream may be silent within its answer.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Whether more of the request's body has gone out since this was last asked: who is still being told something
+    /// need not answer yet.
+    pub fn moved(&mut self) -> bool {
+        let sent = self.progress.bytes();
+        std::mem::replace(&mut self.sent, sent) != sent
     }
 }
 
-impl Pool {
+impl Upstream {
+    fn new(config: config::Upstream, settings: Settings, running: Option<&Self>) -> Arc<Self> {
+        let places: Vec<Place> = config
+            .endpoints
+            .iter()
+            .map(|address| {
+                let known = running
+                    .and_then(|old| old.places.iter().find(|place| place.address == *address));
+                Place {
+                    address: address.clone(),
+                    counts: known.map_or_else(Arc::default, |known| Arc::clone(&known.counts)),
+                }
+            })
+            .collect();
+        let known = running.map(|old| old.endpoints.load_full());
+        let endpoints = resolve::at_once(
+            &places,
+            &settings,
+            known.as_ref().map_or(&[], |known| known.as_slice()),
+        );
+        let gate = running
+            .map(|old| &old.gate)
+            .filter(|gate| gate.is(config.max_connections, config.max_pending))
+            .map_or_else(
+                || Gate::new(config.max_connections, config.max_pending),
+                Arc::clone,
+            );
+        Arc::new(Self {
+            endpoints: ArcSwap::from_pointee(endpoints),
+            balancer: Balancer::new(config.balance),
+            gate,
+            budget: Budget::new(config.retries.budget),
+            retries: running.map_or_else(Arc::default, |old| Arc::clone(&old.retries)),
+            unresolved: Mutex::default(),
+            resolved: watch::channel(()).0,
+            look_again: Arc::default(),
+            started: AtomicBool::new(false),
+            places,
+            settings,
+            config,
+        })
+    }
+
+    /// As in the configuration.
+    pub(crate) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// How TLS connections to it are made.
+    pub(crate) fn connector(&self) -> Option<&Connector> {
+        self.settings.connector()
+    }
+
+    /// Begins to look names up, to check endpoints and to close what is idle for too long; once. Needs a runtime.
+    pub(crate) fn start(self: &Arc<Self>) {
+        if self.started.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        for endpoint in self.endpoints.load().iter() {
+            probe::start(self, endpoint);
+        }
+        tokio::spawn(resolve::keep_resolved(Arc::downgrade(self)));
+        tokio::spawn(sweep(Arc::downgrade(self), self.config.idle_timeout));
+    }
+
     /// Sends a request and waits for the head of its response.
     pub async fn send(
-        self: &Arc<Self>,
+        &self,
         mut request: Request<UpstreamBody>,
         progress: &Arc<Progress>,
         timeouts: &Timeouts,
     ) -> Result<(Response<Incoming>, Lease), UpstreamError> {
+        let patience = self.config.connect_timeout.unwrap_or(timeouts.connect);
+        let answer = self.config.response_timeout.unwrap_or(timeouts.response);
+        let mut deadline = Instant::now() + patience;
+        let Some(permit) = self.gate.enter(deadline).await else {
+            return Err(UpstreamError::Busy {
+                limit: self.config.max_connections,
+            });
+        };
+        self.budget.earn();
         let mut spare = Spare::of(&request);
-        let mut fresh = Fresh::Allowed;
-        let mut attempt = 1;
+        let (mut fresh, mut retries) = (Fresh::Allowed, 0);
+        let mut endpoint = self.choose(None, deadline).await?;
         loop {
-            let mut lease = self.check_out(progress, timeouts.connect, fresh).await?;
-            let sent = self.endpoint.send(&mut lease.taken.connection, request);
-            match wait(sent, progress, timeouts.response).await {
-                Waited::Response(response) => return Ok((response, lease)),
-                Waited::TimedOut => return Err(UpstreamError::ResponseTimeout),
-                Waited::Failed(mut error) => {
-                    if let Some(failure) = progress.failure() {
-                        return Err(UpstreamError::Client(failure));
-                    }
-                    // The origin may close an idle connection just when a request goes out. Once more on a new
-                    // connection is safe if the request was never written, or can be repeated without effect.
-                    let again = error
-                        .take_message()
-                        .or_else(|| spare.take().map(Spare::request));
-                    lease.taken.connection.retire();
-                    match again {
-                        Some(again) if lease.taken.reused && attempt < ATTEMPTS => request = again,
-                        _ => return Err(UpstreamError::Broken(error.into_error())),
-                    }
-                    fresh = Fresh::Required;
-                    attempt += 1;
+            let tried = self
+                .attempt(
+                    &endpoint,
+                    request,
+                    &mut spare,
+                    progress,
+                    (deadline, answer),
+                    fresh,
+                )
+                .await;
+            let failed = match tried {
+                Ok((response, connection)) => {
+                    let lease = Lease {
+                        connection,
+                        endpoint,
+                        progress: Arc::clone(progress),
+                        patience: answer,
+                        sent: progress.bytes(),
+                        _permit: permit,
+                    };
+                    return Ok((response, lease));
                 }
+                Err(failed) => failed,
+            };
+            let Some(again) = failed.again else {
+                return Err(failed.error);
+            };
+            request = again;
+            deadline = Instant::now() + patience;
+            if failed.stale && fresh == Fresh::Allowed {
+                fresh = Fresh::Required;
+                continue;
+            }
+            if retries >= self.config.retries.attempts {
+                return Err(failed.error);
+            }
+            let other = self.choose(Some(&endpoint), deadline).await;
+            match other {
+                Ok(other) if !Arc::ptr_eq(&other, &endpoint) && self.budget.spend() => {
+                    endpoint = other;
+                    fresh = Fresh::Allowed;
+                }
+                _ => return Err(failed.error),
+            }
+            self.retries.fetch_add(1, Ordering::Relaxed);
+            retries += 1;
+        }
+    }
+
+    /// An endpoint, and another than `avoid` if there is one. Waits for the first look-up of a name.
+    async fn choose(
+        &self,
+        avoid: Option<&Active>,
+        deadline: Instant,
+    ) -> Result<Active, UpstreamError> {
+        let avoid = avoid.map(|active| &**active);
+        let chosen = |endpoints: &Vec<Arc<Endpoint>>| {
+            let chosen = self.balancer.choose(endpoints, avoid);
+            chosen.map(Endpoint::begin).ok_or(UpstreamError::Down)
+        };
+        {
+            let endpoints = self.endpoints.load();
+            if !endpoints.is_empty() {
+                return chosen(&endpoints);
+            }
+        }
+        self.look_again.notify_one();
+        let mut resolved = self.resolved.subscribe();
+        loop {
+            let endpoints = self.endpoints.load_full();
+            if !endpoints.is_empty() {
+                return chosen(&endpoints);
+            }
+            if let Some(why) = self.unresolved() {
+                return Err(UpstreamError::Unresolved(why));
+            }
+            if timeout_at(deadline, resolved.changed()).await.is_err() {
+                return Err(UpstreamError::ConnectTimeout);
             }
         }
     }
 
-    async fn check_out(
-        self: &Arc<Self>,
-        progress: &Arc<Progress>,
-        patience: Duration,
-        fresh: Fresh,
-    ) -> Result<Lease, UpstreamError> {
-        let deadline = Instant::now() + patience;
-        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => match timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await {
-                Ok(Ok(permit)) => permit,
-                _ => {
-                    return Err(UpstreamError::Busy {
-                        limit: self.upstream.max_connections,
-                    });
-                }
-            },
-        };
-        Ok(Lease {
-            taken: self.endpoint.connection(deadline, fresh).await?,
-            pool: Arc::clone(self),
-            progress: Arc::clone(progress),
-            _permit: permit,
-        })
+    fn unresolved(&self) -> Option<String> {
+        let why = self.unresolved.lock();
+        why.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that an endpoint failed a request, and ejects it after too many.
+    fn failed(&self, endpoint: &Arc<Endpoint>, error: &UpstreamError) {
+        endpoint.counts.failed(error);
+        if matches!(
+            error,
+            UpstreamError::Connect(_) | UpstreamError::ConnectTimeout
+        ) {
+            // Its name may have moved.
+            self.look_again.notify_one();
+        }
+        let ejected = endpoint.health.failed(&self.config.ejection, || {
+            let endpoints = self.endpoints.load();
+            let up = |endpoint: &&Arc<Endpoint>| endpoint.state() == health::State::Up;
+            // Half of them stay, or those who are left would break down under the load of all.
+            2 * (endpoints.iter().filter(up).count().saturating_sub(1)) >= endpoints.len()
+        });
+        if let Some(time) = ejected {
+            endpoint.counts.ejections.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                upstream = %self.config.name, address = %endpoint.socket, %error,
+                seconds = time.as_secs(), "endpoint is ejected: requests in a row failed there"
+            );
+        }
     }
 }
 
-/// A request that may be sent twice: its method is idempotent and it has no body.
-struct Spare(http::request::Parts);
-
-impl Spare {
-    fn of(request: &Request<UpstreamBody>) -> Option<Self> {
-        let safe = matches!(
-            *request.method(),
-            Method::GET | Method::HEAD | Method::OPTIONS
-        );
-        (safe && request.body().is_end_stream()).then(|| {
-            let (mut parts, ()) = Request::new(()).into_parts();
-            parts.method = request.method().clone();
-            parts.uri = request.uri().clone();
-            parts.version = request.version();
-            parts.headers = request.headers().clone();
-            Self(parts)
-        })
-    }
-
-    fn request(self) -> Request<UpstreamBody> {
-        Request::from_parts(self.0, UpstreamBody::empty())
-    }
-}
-
-enum Waited {
-    Response(Response<Incoming>),
-    Failed(Box<SendError>),
-    TimedOut,
-}
-
-/// Waits for the response head; the clock starts again as long as the request body makes progress.
-async fn wait(
-    sent: impl Future<Output = Result<Response<Incoming>, SendError>>,
-    progress: &Progress,
-    patience: Duration,
-) -> Waited {
-    let mut sent = std::pin::pin!(sent);
+/// Closes idle connections that nobody uses any more.
+async fn sweep(upstream: Weak<Upstream>, every: Duration) {
     loop {
-        let before = (progress.bytes(), progress.is_done());
-        match timeout(patience, sent.as_mut()).await {
-            Ok(Ok(response)) => return Waited::Response(response),
-            Ok(Err(error)) => return Waited::Failed(Box::new(error)),
-            Err(_) if before != (progress.bytes(), progress.is_done()) => {}
-            Err(_) => return Waited::TimedOut,
+        tokio::time::sleep(every.max(Duration::from_secs(1))).await;
+        let Some(upstream) = upstream.upgrade() else {
+            return;
+        };
+        for endpoint in upstream.endpoints.load().iter() {
+            endpoint.sweep();
         }
     }
 }

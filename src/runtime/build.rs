@@ -12,6 +12,7 @@ use weir_scoring::budget::{BudgetError, Budgets};
 use crate::config::places::Finding;
 use crate::config::{self, Config};
 use crate::detect::{Exceptions, Scorer};
+use crate::proxy::upstream;
 use crate::runtime::model::{self, ModelError};
 use crate::runtime::{Limiter, Route, Routes, Snapshot};
 use crate::telemetry::Metrics;
@@ -144,14 +145,15 @@ pub fn build(
     if !errors.is_empty() {
         return Err(BuildErrors(errors));
     }
+    let known = running.map_or(&[][..], |running| &running.upstreams);
     Ok(Snapshot {
+        upstreams: upstream::next(&config.upstreams, connectors, known),
         generation: running.map_or(1, |running| running.generation + 1),
         config: Arc::new(config),
         routes: Routes::new(routes),
         engine,
         no_engine,
         tls,
-        connectors,
         overridden: false,
     })
 }

@@ -13,6 +13,7 @@ use crate::audit::AuditError;
 use crate::capture::{CaptureError, Prepared};
 use crate::config::places::locate;
 use crate::config::{self, ConfigError};
+use crate::proxy::upstream::Upstream;
 use crate::runtime::build::{Context, build};
 use crate::runtime::fixed::keep_fixed;
 use crate::runtime::thresholds::{self, ThresholdAnswer, ThresholdChange, ThresholdError};
@@ -243,6 +244,7 @@ fn reload(
     shared.audit.reopen(&next.config.audit.output)?;
     shared.capture.configure(capture);
     let next = shared.swap(next);
+    next.upstreams.iter().for_each(Upstream::start);
     describe(&context.metrics, &next);
     Ok(Reloaded {
         generation: next.generation,

@@ -200,3 +200,33 @@ async fn an_origin_that_speaks_no_http2_is_a_bad_gateway() {
         (&"upstream_broken".into(), &"upstream".into())
     );
 }
+
+/// A stream that the origin resets says nothing about the connection, which others share.
+#[tokio::test]
+async fn a_reset_stream_ends_one_request_and_not_the_connection() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let (address, _origin) = raw(move |_, stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                if request.uri().path() == "/reset" {
+                    respond.send_reset(h2::Reason::INTERNAL_ERROR);
+                } else {
+                    respond.send_response(Response::new(()), true).unwrap();
+                }
+            }
+        }
+    })
+    .await;
+    let mut setup = Setup::new(address);
+    setup.upstream = ", protocol: http2".to_owned();
+    let weir = setup.start().await;
+    let mut client = Client::http1(weir.address).await;
+    for _ in 0..3 {
+        assert_eq!(client.get("/reset").await.status(), 502);
+        assert_eq!(client.get("/").await.status(), 200);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}

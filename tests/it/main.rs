@@ -14,6 +14,7 @@
 mod support;
 
 mod admin;
+mod balance;
 mod bodies;
 mod cli;
 mod guards;

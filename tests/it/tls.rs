@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::client::Client;
 use crate::support::origin::Origin;
-use crate::support::tls::{Authority, Issued, acceptor};
+use crate::support::tls::{Authority, Issued, acceptor, http2_acceptor};
 use crate::support::weir::Setup;
 
 /// Status of a request through Weir to an origin with TLS.
@@ -100,4 +100,48 @@ async fn an_upstream_that_asks_is_shown_the_certificate() {
         assert_eq!(status_with(&origin, &tls).await, expected, "{identity}");
     }
     assert_eq!(status_with(&origin, &format!("{{{base}}}")).await, 502);
+}
+
+#[tokio::test]
+async fn an_upstream_with_tls_is_spoken_to_in_the_version_it_chooses() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("ours");
+    authority.write(folder.path(), "ours.pem");
+    let server = authority.server(&["internal.test"]);
+    let tls = format!(
+        "{{roots: {}, server_name: internal.test}}",
+        yaml(folder.path(), "ours.pem")
+    );
+    // The origin knows HTTP/1.1 alone.
+    let origin = Origin::echo_tls(acceptor(&server, "internal.test", None)).await;
+    let mut setup = Setup::new(origin.address);
+    for (protocol, expected) in [("http1", 200), ("auto", 200), ("http2", 502)] {
+        setup.upstream = format!(", protocol: {protocol}, tls: {tls}");
+        let weir = setup.start().await;
+        let mut client = Client::http1(weir.address).await;
+        for _ in 0..3 {
+            assert_eq!(client.get("/").await.status(), expected, "{protocol}");
+        }
+    }
+    assert!(origin.seen().iter().all(|seen| seen.version == "HTTP/1.1"));
+    // Both on one connection each: with HTTP/2 it is shared.
+    let origin = Origin::echo_tls(http2_acceptor(&server, "internal.test")).await;
+    for protocol in ["http2", "auto"] {
+        setup = Setup::new(origin.address);
+        setup.upstream = format!(", protocol: {protocol}, tls: {tls}");
+        let weir = setup.start().await;
+        let before = origin.connections();
+        for _ in 0..3 {
+            let mut client = Client::http2(weir.address).await;
+            assert_eq!(client.get("/").await.status(), 200, "{protocol}");
+        }
+        assert_eq!(origin.connections() - before, 1);
+    }
+    let seen = origin.seen();
+    assert_eq!(seen.len(), 6);
+    assert!(seen.iter().all(|seen| seen.version == "HTTP/2.0"));
+    assert!(
+        seen.iter()
+            .all(|seen| seen.target == "https://shop.example/")
+    );
 }

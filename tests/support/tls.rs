@@ -150,6 +150,15 @@ impl Issued {
 /// A server that shows `issued` to those who ask for `name`, and to nobody else; with an authority, clients need a
 /// certificate that it has signed.
 pub fn acceptor(issued: &Issued, name: &str, clients: Option<&Authority>) -> TlsAcceptor {
+    accepting(issued, name, clients, "http/1.1")
+}
+
+/// One that speaks HTTP/2 and nothing else.
+pub fn http2_acceptor(issued: &Issued, name: &str) -> TlsAcceptor {
+    accepting(issued, name, None, "h2")
+}
+
+fn accepting(issued: &Issued, name: &str, clients: Option<&Authority>, alpn: &str) -> TlsAcceptor {
     let mut by_name = ResolvesServerCertUsingSni::new();
     by_name.add(name, issued.certified()).unwrap();
     let builder = ServerConfig::builder_with_provider(provider())
@@ -164,7 +173,7 @@ pub fn acceptor(issued: &Issued, name: &str, clients: Option<&Authority>) -> Tls
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(by_name));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
     TlsAcceptor::from(Arc::new(config))
 }
 

@@ -22,6 +22,8 @@ pub struct Setup {
     pub admin: SocketAddr,
     /// YAML of the listener besides its address, such as `, http2: false`.
     pub listener: String,
+    /// Its other endpoints.
+    pub others: Vec<SocketAddr>,
     /// YAML after the upstream's address.
     pub upstream: String,
     /// YAML of the `model` section, or `None` for the tiny bundle.
@@ -63,6 +65,7 @@ impl Setup {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: SocketAddr::from(([127, 0, 0, 2], 0)),
             listener: String::new(),
+            others: Vec::new(),
             upstream: String::new(),
             model: None,
             route: LENIENT.to_owned(),
@@ -105,10 +108,16 @@ impl Setup {
         let _ = writeln!(yaml, "admin: {{address: \"{}\"}}", self.admin);
         let _ = writeln!(yaml, "workers: {}", self.workers);
         let _ = writeln!(yaml, "model: {model}");
+        let mut address = format!("address: \"{}\"", self.origin);
+        if !self.others.is_empty() {
+            let all = std::iter::once(&self.origin).chain(&self.others);
+            let all: Vec<String> = all.map(|address| format!("\"{address}\"")).collect();
+            address = format!("addresses: [{}]", all.join(", "));
+        }
         let _ = writeln!(
             yaml,
-            "upstreams: [{{name: app, address: \"{}\"{}}}]",
-            self.origin, self.upstream
+            "upstreams: [{{name: app, {address}{}}}]",
+            self.upstream
         );
         let _ = writeln!(yaml, "routes:");
         for route in &self.routes {

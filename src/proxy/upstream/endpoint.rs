@@ -1,13 +1,15 @@
-//! One endpoint of an upstream and the connections to it.
+//! One endpoint of an upstream: an address, the connections to it, its health and its counts.
 //!
-//! Not here: which endpoint a request goes to.
+//! Not here: which endpoint a request goes to (`balance`).
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::uri::{Authority, Scheme};
+use http::uri::Authority;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
@@ -16,25 +18,35 @@ use tokio::time::{Instant, timeout_at};
 
 use super::UpstreamError;
 use super::connection::{One, SendError, Stream, Two};
+use super::counts::Counts;
+use super::dial::{Settings, Spoken};
+use super::health::{Health, State};
 use super::idle::IdlePool;
 use super::wire;
-use crate::config::{Protocol, Upstream};
+use crate::config::{Address, Protocol};
 use crate::proxy::outgoing::UpstreamBody;
-use crate::tls::client::{Connector, Negotiated, Offer};
+use crate::tls::client::Offer;
 
 /// A connection that has just been given back may still be finishing. One that takes longer is stuck, as when an
 /// origin answers early and does not read the rest: the request goes elsewhere.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// Connections to one endpoint.
+/// An address and the connections to it.
 #[derive(Debug)]
 pub(super) struct Endpoint {
-    host: String,
-    port: u16,
-    security: Security,
+    /// As configured.
+    pub(super) address: Address,
+    /// What it resolved to.
+    pub(super) socket: SocketAddr,
+    pub(super) health: Health,
+    pub(super) counts: Arc<Counts>,
+    settings: Settings,
     /// In place of a host that the client did not name.
     authority: Authority,
-    protocol: Protocol,
+    /// Requests under way.
+    active: AtomicUsize,
+    /// Whether it was offered HTTP/2 and chose HTTP/1.1 the last time.
+    declined: AtomicBool,
     idle: IdlePool,
     /// HTTP/2 connections; replaced as a whole, so that requests only read.
     shared: ArcSwap<Vec<Arc<Two>>>,
@@ -42,20 +54,22 @@ pub(super) struct Endpoint {
     opening: Mutex<()>,
 }
 
-/// How a connection to the endpoint is protected.
-#[derive(Debug)]
-enum Security {
-    Cleartext,
-    Tls(Connector),
-    /// TLS is configured and has no connector. Never in clear then.
-    Missing,
-}
-
 /// Whether a connection that has been used before will do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fresh {
     Allowed,
     Required,
+}
+
+/// Whether a request asks to switch protocols, which only HTTP/1.1 can.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upgrade {
+    None,
+    Wanted,
+}
+
+fn no_room() -> io::Error {
+    io::Error::other("a new connection has no room")
 }
 
 /// A connection, or a share of one, that one request uses.
@@ -82,40 +96,92 @@ pub(super) struct Taken {
     pub(super) reused: bool,
 }
 
+/// A request under way at an endpoint, until dropped.
+#[derive(Debug)]
+pub(super) struct Active(Arc<Endpoint>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl std::ops::Deref for Active {
+    type Target = Arc<Endpoint>;
+
+    fn deref(&self) -> &Arc<Endpoint> {
+        &self.0
+    }
+}
+
 impl Endpoint {
-    pub(super) fn new(upstream: &Upstream, tls: Option<Connector>) -> Self {
-        let host = if upstream.host.contains(':') {
-            format!("[{}]", upstream.host)
-        } else {
-            upstream.host.clone()
-        };
-        Self {
-            authority: Authority::try_from(format!("{host}:{}", upstream.port))
+    pub(super) fn new(
+        address: Address,
+        socket: SocketAddr,
+        settings: Settings,
+        counts: Arc<Counts>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            authority: Authority::try_from(address.to_string())
                 .unwrap_or_else(|_| Authority::from_static("localhost")),
-            host: upstream.host.clone(),
-            port: upstream.port,
-            security: match tls {
-                Some(tls) => Security::Tls(tls),
-                None if upstream.tls.is_none() => Security::Cleartext,
-                None => Security::Missing,
-            },
-            protocol: upstream.protocol,
-            idle: IdlePool::new(upstream.max_idle, upstream.idle_timeout),
+            address,
+            socket,
+            health: Health::default(),
+            counts,
+            active: AtomicUsize::new(0),
+            declined: AtomicBool::new(false),
+            idle: IdlePool::new(settings.max_idle, settings.idle_timeout),
+            settings,
             shared: ArcSwap::default(),
             opening: Mutex::new(()),
-        }
+        })
+    }
+
+    /// Whether it is the one that a new configuration or resolution would make.
+    pub(super) fn is(&self, address: &Address, socket: SocketAddr, settings: &Settings) -> bool {
+        self.socket == socket && self.address == *address && self.settings == *settings
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.health.state()
+    }
+
+    /// Requests under way.
+    pub(super) fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Connections without a request, and connections shared by several.
+    pub(super) fn connections(&self) -> (usize, usize) {
+        (self.idle.len(), self.shared.load().len())
+    }
+
+    /// A request begins here.
+    pub(super) fn begin(self: &Arc<Self>) -> Active {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        Active(Arc::clone(self))
     }
 
     /// A connection for one request.
     pub(super) async fn connection(
         &self,
         deadline: Instant,
+        upgrade: Upgrade,
         fresh: Fresh,
     ) -> Result<Taken, UpstreamError> {
+        if fresh == Fresh::Required {
+            self.idle.clear();
+        }
         let taken = async {
-            match self.protocol {
-                Protocol::Http1 => self.one(fresh).await,
-                Protocol::Http2 => self.two().await,
+            match (self.settings.protocol, upgrade) {
+                (Protocol::Http1, _) | (Protocol::Auto, Upgrade::Wanted) => {
+                    self.one(Offer::Http1).await
+                }
+                (Protocol::Http2, _) => self.two(Offer::Http2).await,
+                (Protocol::Auto, Upgrade::None) if self.declined.load(Ordering::Relaxed) => {
+                    self.one(Offer::Either).await
+                }
+                (Protocol::Auto, Upgrade::None) => self.two(Offer::Either).await,
             }
         };
         match timeout_at(deadline, taken).await {
@@ -124,10 +190,8 @@ impl Endpoint {
         }
     }
 
-    async fn one(&self, fresh: Fresh) -> io::Result<Taken> {
-        if fresh == Fresh::Required {
-            self.idle.clear();
-        }
+    /// An idle connection, or one of its own.
+    async fn one(&self, offer: Offer) -> io::Result<Taken> {
         while let Some(mut idle) = self.idle.take() {
             if idle.settles(SETTLE).await {
                 return Ok(Taken {
@@ -136,82 +200,91 @@ impl Endpoint {
                 });
             }
         }
-        let stream = self.connect().await?;
-        let connection = match &self.security {
-            Security::Cleartext => One::open(stream).await?,
-            Security::Tls(tls) => {
-                let (stream, _) = tls.connect(stream, &self.host, Offer::Http1).await?;
-                One::open(stream).await?
+        self.open(offer).await
+    }
+
+    /// Room on a connection that others use too.
+    async fn two(&self, offer: Offer) -> io::Result<Taken> {
+        if let Some(taken) = self.room() {
+            return Ok(taken);
+        }
+        let opening = self.opening.lock().await;
+        // Another request may have opened one meanwhile, or learned that there is none to share.
+        if let Some(taken) = self.room() {
+            return Ok(taken);
+        }
+        if offer == Offer::Either && self.declined.load(Ordering::Relaxed) {
+            drop(opening);
+            return self.one(offer).await;
+        }
+        self.open(offer).await
+    }
+
+    /// Room on an open HTTP/2 connection.
+    fn room(&self) -> Option<Taken> {
+        let open = self.shared.load();
+        let stream = open.iter().find_map(Two::stream)?;
+        Some(Taken {
+            connection: Used::Two(stream),
+            reused: true,
+        })
+    }
+
+    async fn open(&self, offer: Offer) -> io::Result<Taken> {
+        let connection = match self.speak(offer).await? {
+            Spoken::One(one) => Used::One(one),
+            Spoken::Two(two) => {
+                let stream = two.stream().ok_or_else(no_room)?;
+                self.shared.rcu(|open| {
+                    let mut open = open.as_ref().clone();
+                    open.retain(|other| !other.is_closed());
+                    open.push(Arc::clone(&two));
+                    open
+                });
+                Used::Two(stream)
             }
-            Security::Missing => return Err(missing()),
         };
         Ok(Taken {
-            connection: Used::One(connection),
+            connection,
             reused: false,
         })
     }
 
-    async fn two(&self) -> io::Result<Taken> {
-        let shared = |stream, reused| Taken {
-            connection: Used::Two(stream),
-            reused,
-        };
-        if let Some(stream) = self.room() {
-            return Ok(shared(stream, true));
-        }
-        let _opening = self.opening.lock().await;
-        // Another request may have opened one meanwhile.
-        if let Some(stream) = self.room() {
-            return Ok(shared(stream, true));
-        }
-        let connection = Arc::new(self.open_two().await?);
-        let stream = connection.stream();
-        self.shared.rcu(|open| {
-            let mut open = open.as_ref().clone();
-            open.retain(|other| !other.is_closed());
-            open.push(Arc::clone(&connection));
-            open
-        });
-        let stream = stream.ok_or_else(|| io::Error::other("a new connection has no room"))?;
-        Ok(shared(stream, false))
-    }
-
-    async fn open_two(&self) -> io::Result<Two> {
+    async fn speak(&self, offer: Offer) -> io::Result<Spoken> {
         let stream = self.connect().await?;
-        match &self.security {
-            Security::Cleartext => Two::open(stream).await,
-            Security::Tls(tls) => {
-                let (stream, spoken) = tls.connect(stream, &self.host, Offer::Http2).await?;
-                if spoken != Negotiated::Http2 {
-                    return Err(io::Error::other(
-                        "it does not speak HTTP/2; set `protocol: http1` for the upstream",
-                    ));
-                }
-                Two::open(stream).await
-            }
-            Security::Missing => Err(missing()),
+        let spoken = self
+            .settings
+            .speak(stream, &self.address.host, offer)
+            .await?;
+        if offer == Offer::Either {
+            let declined = matches!(spoken, Spoken::One(_));
+            self.declined.store(declined, Ordering::Relaxed);
         }
-    }
-
-    /// Whether connections made with `tls` are as good as those of this endpoint.
-    pub(super) fn trusts_as(&self, tls: Option<&Connector>) -> bool {
-        match (&self.security, tls) {
-            (Security::Cleartext, None) => true,
-            (Security::Tls(ours), Some(theirs)) => ours.is_same(theirs),
-            _ => false,
-        }
-    }
-
-    /// Room on an open HTTP/2 connection.
-    fn room(&self) -> Option<Stream> {
-        let open = self.shared.load();
-        open.iter().find_map(Two::stream)
+        Ok(spoken)
     }
 
     async fn connect(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let stream = TcpStream::connect(self.socket).await?;
         stream.set_nodelay(true)?;
+        self.counts.connections.fetch_add(1, Ordering::Relaxed);
         Ok(stream)
+    }
+
+    /// A connection that no request shares, for a check.
+    pub(super) async fn probe_connection(&self) -> io::Result<Used> {
+        let offer = match self.settings.protocol {
+            Protocol::Http1 | Protocol::Auto => Offer::Http1,
+            Protocol::Http2 => Offer::Http2,
+        };
+        match self.speak(offer).await? {
+            Spoken::One(one) => Ok(Used::One(one)),
+            Spoken::Two(two) => two.stream().map(Used::Two).ok_or_else(no_room),
+        }
+    }
+
+    /// Whether a connection can be made at all.
+    pub(super) async fn probe(&self) -> io::Result<()> {
+        self.connect().await.map(drop)
     }
 
     /// Sends a request over a connection of this endpoint.
@@ -226,11 +299,7 @@ impl Endpoint {
                 connection.send(request).await
             }
             Used::Two(stream) => {
-                let scheme = match self.security {
-                    Security::Cleartext => &Scheme::HTTP,
-                    Security::Tls(_) | Security::Missing => &Scheme::HTTPS,
-                };
-                wire::to_http2(&mut request, scheme, &self.authority);
+                wire::to_http2(&mut request, self.settings.scheme(), &self.authority);
                 stream.send(request).await
             }
         }
@@ -261,6 +330,20 @@ impl Endpoint {
     }
 }
 
-fn missing() -> io::Error {
-    io::Error::other("TLS is configured and was not set up")
+#[cfg(test)]
+impl Endpoint {
+    pub(super) fn take_down(&self) {
+        self.health.checked(false);
+    }
+}
+
+/// An endpoint that nothing listens at.
+#[cfg(test)]
+pub(super) fn test_endpoint(port: u16) -> Arc<Endpoint> {
+    let socket = SocketAddr::from(([127, 0, 0, 1], port));
+    let address = Address {
+        host: "127.0.0.1".to_owned(),
+        port,
+    };
+    Endpoint::new(address, socket, Settings::test(), Arc::default())
 }

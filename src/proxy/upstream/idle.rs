@@ -110,6 +110,11 @@ impl IdlePool {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// Closes all of them.
     pub(super) fn clear(&self) {
         self.retain(|_| false);
