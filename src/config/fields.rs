@@ -268,6 +268,7 @@ fn timeouts(item: Option<&Item<'_>>) -> Timeouts {
         idle: get("idle", SECS(60)),
         connect: get("connect", SECS(5)),
         response: get("response", SECS(60)),
+        upgrade: get("upgrade", SECS(300)),
         drain: get("drain", SECS(30)),
         drain_idle: get("drain_idle", SECS(1)),
     }

@@ -311,6 +311,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the forwarded request to the upstream's response headers, and between two pieces of its body.
     pub response: Duration,
+    /// An upgraded connection (WebSocket) on which nothing passes either way.
+    pub upgrade: Duration,
     /// Requests in flight at shutdown.
     pub drain: Duration,
     /// Idle HTTP/1 connections at shutdown: a request may be under way on them.

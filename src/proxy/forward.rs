@@ -59,6 +59,8 @@ impl Proxy {
         let offered = response.headers().get(header::UPGRADE).cloned();
         let version = response.version();
         headers::sanitize_response(response.headers_mut(), version);
+        // Ours, not the upstream's: hyper would answer a client of HTTP/1.1 in HTTP/1.0 and close.
+        *response.version_mut() = Version::HTTP_11;
         response.headers_mut().insert(REQUEST_ID, id_value(&tx.id));
         match client_side {
             Some(client) if switched => {
@@ -68,7 +70,7 @@ impl Proxy {
                     offered.or(upgrade).unwrap_or_else(empty),
                 );
                 let upstream = hyper::upgrade::on(&mut response);
-                let idle = config.timeouts.idle.max(config.timeouts.response);
+                let idle = config.timeouts.upgrade;
                 Ok(Answer::Switched(
                     response.map(drop),
                     Tunnel {
@@ -97,8 +99,9 @@ fn upstream_request(
     let fields = &mut head.headers;
     forwarding::stamp(fields, &tx.client, tx.scheme, head.version);
     stamp_decision(fields, tx);
-    if let Some(upgrade) = upgrade {
-        headers::stamp_upgrade(fields, upgrade.clone());
+    match upgrade {
+        Some(upgrade) => headers::stamp_upgrade(fields, upgrade.clone()),
+        None => headers::stamp_te(fields),
     }
     if http_body::Body::size_hint(&body).exact().is_none() {
         wire::chunked(fields);

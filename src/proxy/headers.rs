@@ -20,13 +20,13 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// RFC 9110, 7.6.1, and the two that older peers send.
-const HOP_BY_HOP: [HeaderName; 9] = [
+/// RFC 9110, 7.6.1, and those that older peers send. `Trailer` is none of them: it announces what follows the body, and
+/// trailers travel on.
+const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
     header::TE,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     header::PROXY_AUTHENTICATE,
@@ -53,7 +53,12 @@ pub type Upgrade = HeaderValue;
 /// Removes what must not travel on, and returns the upgrade that the client asks for. Call before inspection.
 pub fn sanitize_request(headers: &mut HeaderMap, version: Version, trust: Peer) -> Option<Upgrade> {
     let upgrade = wanted_upgrade(headers, version);
+    let trailers = takes_trailers(headers);
     remove_hop_by_hop(headers);
+    if trailers {
+        // What the client takes, we take for it. Nothing else that `TE` can say holds beyond one connection.
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     headers.remove(header::EXPECT);
     forwarding::remove_claims(headers, trust);
     if version == Version::HTTP_2 {
@@ -71,6 +76,15 @@ pub fn sanitize_trailers(trailers: &mut HeaderMap) {
         trailers.remove(name);
     }
     trailers.remove(header::EXPECT);
+    trailers.remove(header::TRAILER);
+}
+
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::TE)
+        .into_iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// HTTP/1.1 and one protocol only. Never another HTTP or TLS: a tunnel of requests would pass uninspected.
@@ -170,8 +184,16 @@ pub(super) fn via(version: Version) -> HeaderValue {
     })
 }
 
-/// Asks the upstream for the switch that the client wants.
+/// Says in `Connection` that `TE` is for the next hop.
+pub fn stamp_te(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TE) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// Asks the upstream for the switch that the client wants. What follows has no trailers.
 pub fn stamp_upgrade(headers: &mut HeaderMap, upgrade: Upgrade) {
+    headers.remove(header::TE);
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, upgrade);
 }
@@ -206,7 +228,7 @@ mod tests {
             ("connection", "x-other"),
             ("x-secret-hop", "1"),
             ("x-other", "1"),
-            ("te", "trailers"),
+            ("te", "gzip;q=0.5"),
             ("keep-alive", "timeout=5"),
             ("expect", "100-continue"),
             ("host", "a"),
@@ -237,6 +259,21 @@ mod tests {
         let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["grpc-status", "x-checksum"]);
+    }
+
+    #[test]
+    fn of_te_only_trailers_travel_on() {
+        for (sent, passed) in [
+            ("gzip, Trailers", Some("trailers")),
+            ("trailers", Some("trailers")),
+            ("gzip;q=0.5", None),
+            ("xtrailers", None),
+        ] {
+            let mut headers = map(&[("te", sent), ("connection", "te")]);
+            sanitize_request(&mut headers, Version::HTTP_11, Peer::Untrusted);
+            let te = headers.get(header::TE).map(|te| te.to_str().unwrap());
+            assert_eq!(te, passed, "{sent}");
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::Response;
+use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::{Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -91,7 +92,13 @@ pub(super) fn interrupt(why: &Interruption, mut tx: Transaction) -> Response<Res
     if tx.decision.is_none() {
         tx.refuse(Cause::Refused);
     }
-    let response = respond(why, tx.format, &id);
+    let mut response = respond(why, tx.format, &id);
+    if tx.method == Method::HEAD {
+        // hyper leaves the page away over HTTP/1.1 only.
+        let length = HeaderValue::from(response.body().len());
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        *response.body_mut() = Bytes::new();
+    }
     tx.answered(response.status());
     tx.response_bytes = response.body().len() as u64;
     response.map(|page| ResponseBody(Kind::Own(Some(page))))

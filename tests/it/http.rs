@@ -1,11 +1,10 @@
-//! Versions, reuse of connections, and answers without body.
+//! Versions and reuse of connections.
 
 use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::Response;
 
-use crate::support::client::{Client, empty, exchange, full};
-use crate::support::origin::{self, Origin, Seen};
+use crate::support::client::{Client, exchange, full};
+use crate::support::origin::{Origin, Seen};
 use crate::support::weir::Setup;
 
 fn seen(response: &Response<Bytes>) -> Seen {
@@ -158,43 +157,6 @@ async fn a_listener_without_http2_speaks_http1_only() {
     );
     let answer = exchange(weir.address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     assert!(!answer.contains("200"), "{answer}");
-}
-
-#[tokio::test]
-async fn answers_without_body_stay_without_body() {
-    let origin = Origin::with(|request: Request<Incoming>| async move {
-        let builder = Response::builder();
-        match (request.method().as_str(), request.uri().path()) {
-            ("HEAD", _) => builder
-                .header("content-length", "1234")
-                .body(origin::full("")),
-            (_, "/204") => builder.status(204).body(origin::full("")),
-            (_, "/304") => builder
-                .status(304)
-                .header("etag", "\"x\"")
-                .body(origin::full("")),
-            _ => builder.body(origin::full("body")),
-        }
-        .unwrap()
-    })
-    .await;
-    let weir = Setup::new(origin.address).start().await;
-    let mut client = Client::http1(weir.address).await;
-    let request = client.request("HEAD", "/").body(empty()).unwrap();
-    let head = client.send(request).await;
-    assert_eq!((head.status().as_u16(), head.body().len()), (200, 0));
-    assert_eq!(head.headers()["content-length"], "1234");
-    for status in [204, 304] {
-        let response = client.get(&format!("/{status}")).await;
-        assert_eq!(
-            (response.status().as_u16(), response.body().len()),
-            (status, 0)
-        );
-        assert!(!response.headers().contains_key("transfer-encoding"));
-    }
-    // The same connection is still in step.
-    assert_eq!(client.get("/").await.body(), "body");
-    assert_eq!(origin.connections(), 1);
 }
 
 #[tokio::test]

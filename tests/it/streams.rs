@@ -9,48 +9,45 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::support::client::{Client, empty};
+use crate::support::client::{Client, SyncStream, empty};
 use crate::support::origin::{self, Origin};
 use crate::support::weir::{STRICT, Setup};
 use crate::support::within;
 
+/// An origin with one stream of events.
+async fn events(receiver: mpsc::Receiver<Bytes>) -> Origin {
+    let receiver = std::sync::Mutex::new(Some(receiver));
+    Origin::with(move |_| {
+        let receiver = receiver.lock().unwrap().take().unwrap();
+        let frames = futures_util::stream::unfold(receiver, |mut events| async move {
+            Some((Ok(Frame::data(events.recv().await?)), events))
+        });
+        let body = BodyExt::boxed(StreamBody::new(SyncStream::new(frames)));
+        let response = Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(body)
+            .unwrap();
+        std::future::ready(response)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn an_event_arrives_before_the_stream_ends() {
-    let (events, receiver) = mpsc::channel::<Bytes>(1);
-    let receiver = std::sync::Arc::new(tokio::sync::Mutex::new(receiver));
-    let origin = Origin::with(move |_| {
-        let receiver = std::sync::Arc::clone(&receiver);
-        async move {
-            let mut receiver = receiver.lock_owned().await;
-            let (frames, body) = mpsc::channel(1);
-            tokio::spawn(async move {
-                while let Some(event) = receiver.recv().await {
-                    let _ = frames
-                        .send(Ok::<_, std::io::Error>(Frame::data(event)))
-                        .await;
-                }
-            });
-            let stream = futures_util::stream::unfold(body, |mut body| async move {
-                Some((body.recv().await?, body))
-            });
-            let body = BodyExt::boxed(StreamBody::new(crate::support::client::SyncStream::new(
-                stream,
-            )));
-            Response::builder()
-                .header("content-type", "text/event-stream")
-                .body(body)
-                .unwrap()
-        }
-    })
-    .await;
-    let weir = Setup::new(origin.address).start().await;
-    for mut client in [Client::http1(weir.address).await] {
+    for version in [1, 2] {
+        let (sender, receiver) = mpsc::channel(1);
+        let origin = events(receiver).await;
+        let weir = Setup::new(origin.address).start().await;
+        let mut client = match version {
+            1 => Client::http1(weir.address).await,
+            _ => Client::http2(weir.address).await,
+        };
         let request = client.request("GET", "/events").body(empty()).unwrap();
-        let response = client.start(request).await.unwrap();
-        let mut body = response.into_body();
+        // The head comes before the first event.
+        let mut body = client.start(request).await.unwrap().into_body();
         for number in 0..3 {
             let event = Bytes::from(format!("data: {number}\n\n"));
-            events.send(event.clone()).await.unwrap();
+            sender.send(event.clone()).await.unwrap();
             // The next event is sent only when this one is here: buffering would end in the timeout.
             let frame = within("an event", body.frame()).await.unwrap().unwrap();
             assert_eq!(frame.into_data().unwrap(), event);
