@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,7 +25,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 
 pub use io::{ConnectionState, InFlight};
 
@@ -33,6 +33,7 @@ use self::proxy_protocol::HeaderError;
 use crate::proxy::headers::Scheme;
 use crate::proxy::{ClientConnection, Proxy};
 use crate::runtime::Snapshot;
+use crate::tls::handshake::{self, Bounds};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -165,14 +166,34 @@ fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, peer: SocketA
         let Some(Some(tls)) = snapshot.tls.get(index).cloned() else {
             return;
         };
-        let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-        match timeout(patience, handshake).await {
-            Ok(Ok(stream)) => {
-                drop(snapshot);
-                connection(&proxy, stream, peer, Scheme::Https, &settings, drain).await;
+        let bounds = Bounds {
+            patience,
+            limit: snapshot.config.limits.handshakes,
+        };
+        let metrics = &proxy.shared().metrics;
+        match handshake::accept(&tls, stream, proxy.handshakes(), bounds).await {
+            Ok(accepted) => {
+                metrics.handshake(if accepted.resumed { "resumed" } else { "full" });
+                let settings = Settings {
+                    http2: settings.http2 && !accepted.http1_only,
+                    subject: accepted.subject.filter(|_| tls.passes_subject()),
+                    ..settings
+                };
+                drop((snapshot, tls));
+                connection(
+                    &proxy,
+                    accepted.stream,
+                    peer,
+                    Scheme::Https,
+                    &settings,
+                    drain,
+                )
+                .await;
             }
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
+            Err(error) => {
+                metrics.handshake(error.name());
+                tracing::debug!(%peer, "{error}");
+            }
         }
     });
 }
@@ -184,6 +205,8 @@ struct Settings {
     headers: usize,
     header_bytes: usize,
     timeouts: IoTimeouts,
+    /// What the upstream is told of the client's certificate.
+    subject: Option<HeaderValue>,
 }
 
 impl Settings {
@@ -198,6 +221,7 @@ impl Settings {
                 header: timeouts.header,
                 idle: timeouts.idle,
             },
+            subject: None,
         }
     }
 }
@@ -214,7 +238,8 @@ async fn connection<S>(
 {
     let state = Arc::new(ConnectionState::default());
     let io = TokioIo::new(ClientIo::new(stream, Arc::clone(&state), settings.timeouts));
-    let client = Arc::new(ClientConnection::new(peer, scheme, state));
+    let client =
+        Arc::new(ClientConnection::new(peer, scheme, state).with_subject(settings.subject.clone()));
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (proxy, client) = (Arc::clone(proxy), Arc::clone(&client));
         async move { Ok::<_, std::convert::Infallible>(proxy.serve(&client, request).await) }

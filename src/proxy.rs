@@ -42,6 +42,7 @@ use crate::detect::{self, Cause};
 use crate::listen::ConnectionState;
 use crate::runtime::{Route, Shared};
 use crate::telemetry::Metrics;
+use crate::tls::handshake::Handshakes;
 
 /// What all requests share beside [`Shared`].
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub struct Proxy {
     upstreams: Upstreams,
     held: HeldBudget,
     connections: Arc<Semaphore>,
+    handshakes: Handshakes,
 }
 
 /// A client connection as its requests see it.
@@ -60,6 +62,8 @@ pub struct ClientConnection {
     state: Arc<ConnectionState>,
     /// Requests so far: names the request that a framing violation belongs to.
     requests: AtomicU64,
+    /// Of the client's certificate, for the upstream.
+    subject: Option<HeaderValue>,
 }
 
 impl ClientConnection {
@@ -70,7 +74,13 @@ impl ClientConnection {
             scheme,
             state,
             requests: AtomicU64::new(0),
+            subject: None,
         }
+    }
+
+    /// The same with the subject that the upstream is told.
+    pub fn with_subject(self, subject: Option<HeaderValue>) -> Self {
+        Self { subject, ..self }
     }
 }
 
@@ -98,8 +108,14 @@ impl Proxy {
             connections: Arc::new(Semaphore::new(
                 limits.connections.min(Semaphore::MAX_PERMITS),
             )),
+            handshakes: Handshakes::default(),
             shared,
         })
+    }
+
+    /// TLS handshakes under way on all listeners.
+    pub(crate) const fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     /// Snapshot and long-lived state.
