@@ -46,6 +46,9 @@ struct Bundle {
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<KnownSites>,
     execution_provider: ProviderStatus,
+    /// Memory of the score cache; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score_cache_bytes: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,6 +104,7 @@ impl Bundle {
             smallest_budget: manifest.smallest_budget,
             profile: manifest.data.profile,
             execution_provider: engine.provider().clone(),
+            score_cache_bytes: engine.score_cache().map(|cache| cache.bytes()),
         }
     }
 }
