@@ -21,6 +21,7 @@ mod shapes;
 mod whole;
 
 use shapes::{SHAPES, Shape};
+use whole::Cache;
 
 fn main() {
     divan::main();
@@ -83,10 +84,22 @@ fn profile(bencher: Bencher<'_, '_>, shape: &Shape) {
     });
 }
 
-/// Extraction, profile, ONNX Runtime, calibration, each time another request.
+/// Extraction, profile, ONNX Runtime, calibration, each time another request; no cache of scores.
 #[divan::bench(args = SHAPES)]
 fn scoring_profiled(bencher: Bencher<'_, '_>, shape: &Shape) {
-    whole::bench_profiled(bencher, shape);
+    whole::bench_profiled(bencher, shape, Cache::Absent);
+}
+
+/// The same with a cache that knows every field: what most requests of a site cost.
+#[divan::bench(args = SHAPES)]
+fn scoring_warm(bencher: Bencher<'_, '_>, shape: &Shape) {
+    whole::bench_profiled(bencher, shape, Cache::Warm);
+}
+
+/// The same with a cache that never knows anything: what it costs to ask in vain.
+#[divan::bench(args = SHAPES)]
+fn scoring_cold(bencher: Bencher<'_, '_>, shape: &Shape) {
+    whole::bench_profiled(bencher, shape, Cache::Cold);
 }
 
 /// Extraction, ONNX Runtime, calibration: what a request waits for.

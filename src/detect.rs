@@ -227,7 +227,7 @@ fn window(shared: &Shared, input: &Inspection<'_>) -> RequestVector {
 }
 
 fn observe(shared: &Shared, route: &Route, assessment: &Assessment) {
-    shared.metrics.rows(assessment.rows);
+    shared.metrics.rows(assessment.rows, &assessment.cache);
     let timings = &assessment.timings;
     route
         .metrics

@@ -22,6 +22,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 use weir_scoring::budget::Score;
+use weir_scoring::engine::CacheUse;
 
 use crate::detect::Outcome;
 use crate::units::RouteId;
@@ -72,6 +73,21 @@ pub mod names {
     pub const RELOADS: Described = Described("weir_reloads", "Reloads by trigger and outcome");
     /// Of the field detector.
     pub const ROWS: Described = Described("weir_rows", "Rows scored by the field detector");
+    /// Of `model.score_cache`.
+    pub const CACHE_HITS: Described = Described(
+        "weir_score_cache_hits",
+        "Fields whose score was in the score cache",
+    );
+    /// Of `model.score_cache`.
+    pub const CACHE_MISSES: Described = Described(
+        "weir_score_cache_misses",
+        "Fields whose score was not in the score cache",
+    );
+    /// Of `model.score_cache`.
+    pub const CACHE_EVICTIONS: Described = Described(
+        "weir_score_cache_evictions",
+        "Scores that made room for new ones in the score cache",
+    );
     /// See `generation` in decision records.
     pub const GENERATION: Described =
         Described("weir_generation", "Generation of the running snapshot");
@@ -180,6 +196,9 @@ pub struct Metrics {
     /// Requests captured.
     pub captured: Counter,
     rows: Counter,
+    cache_hits: Counter,
+    cache_misses: Counter,
+    cache_evictions: Counter,
 }
 
 fn latency() -> Histogram {
@@ -242,6 +261,9 @@ impl Metrics {
             capture_dropped: counter(r, names::CAPTURE_DROPPED),
             captured: counter(r, names::CAPTURED),
             rows: counter(r, names::ROWS),
+            cache_hits: counter(r, names::CACHE_HITS),
+            cache_misses: counter(r, names::CACHE_MISSES),
+            cache_evictions: counter(r, names::CACHE_EVICTIONS),
             registry: Mutex::new(registry),
         })
     }
@@ -286,9 +308,18 @@ impl Metrics {
         self.reloads.get_or_create(&labels).inc();
     }
 
-    /// Counts rows scored.
-    pub fn rows(&self, rows: usize) {
-        self.rows.inc_by(rows as u64);
+    /// Counts rows scored, and what the score cache was good for.
+    pub fn rows(&self, rows: usize, cache: &CacheUse) {
+        let counts = [
+            (&self.rows, rows),
+            (&self.cache_hits, cache.hits),
+            (&self.cache_misses, cache.misses),
+            (&self.cache_evictions, cache.evictions),
+        ];
+        // The counters' cache lines are everybody's: nothing is written without need.
+        for (counter, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            counter.inc_by(count as u64);
+        }
     }
 
     /// Replaces what is said about the running bundle; empty when there is none.

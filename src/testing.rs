@@ -11,7 +11,9 @@ use std::time::{Instant, SystemTime};
 use weir_features::RequestView;
 use weir_scoring::budget::{Score, Scores};
 use weir_scoring::bundle::{Bundle, Manifest};
-use weir_scoring::engine::{Assessment, EngineScratch, FieldFilter, ScoreError, Subject, Timings};
+use weir_scoring::engine::{
+    Assessment, CacheUse, EngineScratch, FieldFilter, ScoreError, Subject, Timings,
+};
 use weir_scoring::ort::{ExecutionProvider, ProviderStatus, SessionError};
 use weir_scoring::reason::{Reason, SecretKeys};
 
@@ -175,6 +177,7 @@ impl Scorer for Fake {
         Ok(Assessment {
             scores,
             rows: 1,
+            cache: CacheUse::default(),
             timings: Timings::default(),
             top: None,
             new_path: None,

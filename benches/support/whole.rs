@@ -8,6 +8,7 @@ use divan::counter::ItemsCount;
 use weir_features::profile::{NewEndpoints, ProfileBuilder, ProfileKey};
 use weir_features::{Extractor, Scratch};
 use weir_scoring::bundle::{Bundle, BundleWriter, PROFILE};
+use weir_scoring::cache::ScoreCache;
 use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions, Subject, Visit};
 use weir_scoring::ort::{ExecutionProvider, Runtime};
 use weir_scoring::record::OwnedRequest;
@@ -30,17 +31,49 @@ pub(crate) fn bench(bencher: Bencher<'_, '_>, shape: &Shape) {
         .bench_local(|| score(engine, &request, None, &mut scratch));
 }
 
+/// The cache of scores before the model.
+#[derive(Clone, Copy)]
+pub(crate) enum Cache {
+    Absent,
+    /// Of the default size, after all requests have been scored.
+    Warm,
+    /// Four entries: whatever comes is new.
+    Cold,
+}
+
+impl Cache {
+    /// An engine with this cache, loaded once.
+    fn engine(self) -> Option<&'static Engine> {
+        static ENGINES: [OnceLock<Option<Engine>>; 3] = [const { OnceLock::new() }; 3];
+        let bytes = match self {
+            Self::Absent => 0,
+            Self::Warm => 4 << 20,
+            Self::Cold => 64,
+        };
+        loaded(&ENGINES[self as usize], || {
+            let engine = load_profiled()?;
+            Ok(match ScoreCache::new(bytes) {
+                Some(cache) => engine.with_cache(cache.into())?,
+                None => engine,
+            })
+        })
+    }
+}
+
 /// The same with a profile of the site, and requests that differ in every value: nothing is in the processor's caches
 /// because the last request was the same.
-pub(crate) fn bench_profiled(bencher: Bencher<'_, '_>, shape: &Shape) {
-    static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
-    let Some(engine) = loaded(&ENGINE, load_profiled) else {
+pub(crate) fn bench_profiled(bencher: Bencher<'_, '_>, shape: &Shape, cache: Cache) {
+    let Some(engine) = cache.engine() else {
         return bencher.bench(|| ());
     };
     let requests: Vec<OwnedRequest> = (0..shapes::VARIANTS).map(|n| shape.variant(n)).collect();
     let new = NewEndpoints::new(1024, 20, 3600.0);
     let mut scratch = EngineScratch::default();
-    let rows = score(engine, &shape.request(), None, &mut scratch);
+    // One round, which also fills the cache that is to be warm.
+    let mut rows = 0;
+    for request in &requests {
+        rows = score(engine, request, Some(&new), &mut scratch);
+    }
     let mut next = (0..requests.len()).cycle();
     bencher.counter(ItemsCount::new(rows)).bench_local(|| {
         let request = next.next().and_then(|index| requests.get(index));
@@ -71,7 +104,8 @@ fn score(
         };
         engine.score(0, &subject, &NoExceptions, scratch)
     });
-    assessed.expect("a score").rows
+    let assessed = assessed.expect("a score");
+    assessed.rows + assessed.cache.hits
 }
 
 fn loaded(

@@ -27,6 +27,12 @@ impl Marks {
         self.0 & other.0 == other.0
     }
 
+    /// The flags as a number, for hashing.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
     /// Both sets of flags together.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {

@@ -4,11 +4,11 @@
 //! a typed error and the caller decides what it means.
 //!
 //! An engine is immutable and shared. Each worker has a session of its own, in a slot that it locks without contention;
-//! when two callers share a worker number, the second takes a spare. A request's rows are written into the worker's
-//! matrix and scored in runs of at most [`CHUNK_ROWS`]; the request's value is the maximum over its rows, which padding
-//! cannot dilute. Rows are computed field by field, so a cache of known scores can stand before the matrix.
+//! when two callers share a worker number, the second takes a spare. A field that scored before is looked up in the
+//! [`ScoreCache`]; the rows of all others are written into the worker's matrix and scored in runs of at most
+//! [`CHUNK_ROWS`]. The request's value is the maximum over its fields, which padding cannot dilute.
 
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2, Axis, Slice};
@@ -18,6 +18,7 @@ use weir_features::{Extractor, Field, Fields, REQUEST_WIDTH, RequestVector};
 
 use crate::budget::Scores;
 use crate::bundle::{Bundle, Manifest};
+use crate::cache::ScoreCache;
 use crate::calibration::Power;
 use crate::gate::ModelShape;
 use crate::ort::{ExecutionProvider, ProviderStatus, Runtime, Session};
@@ -27,18 +28,21 @@ use crate::reason::{Reason, SecretKeys};
 mod assessment;
 mod explain;
 mod load;
+mod memory;
 mod subject;
 mod top;
 
+use assessment::Waiting;
 pub use assessment::{
-    Assessment, EngineScratch, FieldFilter, NoExceptions, ScoreError, Timings, TopField,
+    Assessment, CacheUse, EngineScratch, FieldFilter, NoExceptions, ScoreError, Timings, TopField,
 };
 use load::Model;
 pub use load::{GOLDEN_TOLERANCE, LoadError};
+use memory::Memory;
 pub use subject::{Subject, Visit};
 use top::Top;
 
-/// Rows of one run: enough that a run's fixed cost is nothing beside its rows', and a matrix of 364 KiB a worker.
+/// Rows of one run: enough that a run's fixed cost is nothing beside its rows', and a matrix of 438 KiB a worker.
 pub const CHUNK_ROWS: usize = 256;
 /// No machine has more workers; each has a session in memory.
 const MOST_WORKERS: usize = 1024;
@@ -69,6 +73,8 @@ pub struct Engine {
     profile: Option<Profile>,
     /// What is ordinary, for explanations.
     baseline: Baseline,
+    /// What fields scored before.
+    memory: Option<Memory>,
 }
 
 impl Engine {
@@ -137,7 +143,27 @@ impl Engine {
             provider,
             profile: load::profile(bundle)?,
             baseline: field.baseline(),
+            memory: None,
         })
+    }
+
+    /// The engine with a cache of scores, which other engines may share: none ever sees what another bundle scored.
+    ///
+    /// # Errors
+    /// When the manifest cannot be hashed.
+    pub fn with_cache(mut self, cache: Arc<ScoreCache>) -> Result<Self, LoadError> {
+        let memory = Memory::new(cache, &self.manifest, &self.provider);
+        self.memory = Some(memory.map_err(|source| LoadError::Manifest {
+            id: self.manifest.id.clone(),
+            source,
+        })?);
+        Ok(self)
+    }
+
+    /// The cache that it looks scores up in.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Arc<ScoreCache>> {
+        self.memory.as_ref().map(Memory::cache)
     }
 
     /// What the bundle says about itself.
@@ -175,14 +201,14 @@ impl Engine {
         filter: &dyn FieldFilter,
         scratch: &mut EngineScratch,
     ) -> Result<Assessment, ScoreError> {
-        let mut slot = self.slot(worker);
+        let mut slot = LazySlot::new(self, worker);
         let mut timings = Timings::default();
         let started = Instant::now();
         let EngineScratch {
             features,
             rows,
             errors,
-            fields: indices,
+            waiting,
         } = scratch;
         let fields = self.extractor.extract(subject.request, features);
         let endpoint = self.endpoint(subject, &fields);
@@ -190,16 +216,16 @@ impl Engine {
         let buffers = Buffers {
             rows,
             errors,
-            indices,
+            waiting,
         };
         let known = Known {
             fields: &fields,
             endpoint: endpoint.as_ref(),
         };
-        let (top, count) = self.score_fields(&mut slot, known, filter, buffers, &mut timings)?;
+        let scored = self.score_fields(&mut slot, known, filter, buffers, &mut timings)?;
         let request_error = self.request_error(&mut slot, subject.vector, &mut timings)?;
-        let scores = self.scores(&top, request_error);
-        let top = top.first().and_then(|best| {
+        let scores = self.scores(&scored.top, request_error);
+        let top = scored.top.first().and_then(|best| {
             let field = fields.get(best.field)?;
             let score = self.manifest.calibration.field.score(best.value);
             Some(TopField {
@@ -210,7 +236,8 @@ impl Engine {
         });
         Ok(Assessment {
             scores,
-            rows: count,
+            rows: scored.rows,
+            cache: scored.cache,
             timings,
             top,
             new_path: endpoint.and_then(|endpoint| endpoint.new_path()),
@@ -229,12 +256,12 @@ impl Engine {
         scratch: &mut EngineScratch,
         secrets: &SecretKeys,
     ) -> Result<Reason, ScoreError> {
-        let mut slot = self.slot(worker);
+        let mut slot = LazySlot::new(self, worker);
         let EngineScratch {
             features,
             rows,
             errors,
-            fields: indices,
+            waiting,
         } = scratch;
         let fields = self.extractor.extract(subject.request, features);
         let endpoint = self.endpoint(subject, &fields);
@@ -245,9 +272,9 @@ impl Engine {
         let mut buffers = Buffers {
             rows,
             errors,
-            indices,
+            waiting,
         };
-        let (top, _) = self.score_fields(
+        let scored = self.score_fields(
             &mut slot,
             known,
             filter,
@@ -255,8 +282,8 @@ impl Engine {
             &mut Timings::default(),
         )?;
         Ok(Reason {
-            fields: self.explain_fields(&mut slot, known, &top, buffers, secrets)?,
-            request: self.explain_request(&mut slot, subject.vector)?,
+            fields: self.explain_fields(slot.get(), known, &scored.top, buffers, secrets)?,
+            request: self.explain_request(slot.get(), subject.vector)?,
         })
     }
 
@@ -283,58 +310,100 @@ impl Engine {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Scores every field that is not excepted: the most unusual ones, and how many rows there were.
+    /// Scores every field that is not excepted.
     fn score_fields(
         &self,
-        slot: &mut Slot,
+        slot: &mut LazySlot<'_>,
         known: Known<'_>,
         filter: &dyn FieldFilter,
-        buffers: Buffers<'_>,
+        mut buffers: Buffers<'_>,
         timings: &mut Timings,
-    ) -> Result<(Top, usize), ScoreError> {
-        let Buffers {
-            rows,
-            errors,
-            indices,
-        } = buffers;
-        let mut top = Top::default();
-        let mut count = 0;
-        let fields = known.fields;
-        let mut pending = fields
+    ) -> Result<Scored, ScoreError> {
+        let mut scored = Scored::default();
+        let mut pending = known
+            .fields
             .iter()
             .enumerate()
             .filter(|(_, field)| !filter.excepted(field.location, field.key));
         loop {
             let started = Instant::now();
-            indices.clear();
-            for (mut row, (index, field)) in rows.rows_mut().into_iter().zip(pending.by_ref()) {
-                if let Some(row) = row.as_slice_mut() {
-                    let profiled = self.write_row(&field, known.endpoint, row);
-                    indices.push((index, profiled));
-                }
-            }
+            self.fill(known, &mut pending, &mut buffers, &mut scored);
             timings.extract += started.elapsed();
-            if indices.is_empty() {
-                return Ok((top, count));
+            if buffers.waiting.is_empty() {
+                return Ok(scored);
             }
             let started = Instant::now();
-            errors.clear();
-            let chunk = first_rows(rows, indices.len());
-            slot.field
-                .errors(chunk, errors)
-                .map_err(ScoreError::field)?;
-            let locations = &self.manifest.calibration.locations;
-            for (&(index, profiled), &error) in indices.iter().zip(errors.iter()) {
-                if let Some(field) = fields.get(index) {
-                    top.offer(index, locations.scaled(field.location, profiled, error));
-                }
-            }
-            count += indices.len();
+            self.run(slot, known, &mut buffers, &mut scored)?;
             timings.score += started.elapsed();
-            if indices.len() < CHUNK_ROWS {
-                return Ok((top, count));
+            if buffers.waiting.len() < CHUNK_ROWS {
+                return Ok(scored);
             }
         }
+    }
+
+    /// Takes fields until the matrix is full of rows of those that are not known.
+    fn fill<'f>(
+        &self,
+        known: Known<'_>,
+        pending: &mut impl Iterator<Item = (usize, Field<'f>)>,
+        buffers: &mut Buffers<'_>,
+        scored: &mut Scored,
+    ) {
+        buffers.waiting.clear();
+        let mut free = buffers.rows.rows_mut().into_iter();
+        let mut row = free.next();
+        while let Some(open) = &mut row
+            && let Some((field, content)) = pending.next()
+        {
+            let memory = self.memory.as_ref();
+            let key = memory.map(|memory| memory.key(&content, known.endpoint));
+            let found = memory.zip(key).and_then(|(memory, key)| memory.get(key));
+            if let Some(value) = found {
+                scored.cache.hits += 1;
+                scored.top.offer(field, value);
+            } else if let Some(open) = open.as_slice_mut() {
+                let profiled = self.write_row(&content, known.endpoint, open);
+                buffers.waiting.push(Waiting {
+                    field,
+                    profiled,
+                    key,
+                });
+                row = free.next();
+            }
+        }
+    }
+
+    /// Scores the rows that wait.
+    fn run(
+        &self,
+        slot: &mut LazySlot<'_>,
+        known: Known<'_>,
+        buffers: &mut Buffers<'_>,
+        scored: &mut Scored,
+    ) -> Result<(), ScoreError> {
+        let Buffers {
+            rows,
+            errors,
+            waiting,
+        } = buffers;
+        errors.clear();
+        let chunk = first_rows(rows, waiting.len());
+        let session = &mut slot.get().field;
+        session.errors(chunk, errors).map_err(ScoreError::field)?;
+        let locations = &self.manifest.calibration.locations;
+        for (waiting, &error) in waiting.iter().zip(errors.iter()) {
+            let Some(field) = known.fields.get(waiting.field) else {
+                continue;
+            };
+            let value = locations.scaled(field.location, waiting.profiled, error);
+            scored.top.offer(waiting.field, value);
+            if let Some((memory, key)) = self.memory.as_ref().zip(waiting.key) {
+                scored.cache.misses += 1;
+                scored.cache.evictions += usize::from(memory.insert(key, value));
+            }
+        }
+        scored.rows += waiting.len();
+        Ok(())
     }
 
     /// What the bundle knows of the place that a request goes to.
@@ -400,11 +469,14 @@ impl Engine {
 
     fn request_error(
         &self,
-        slot: &mut Slot,
+        slot: &mut LazySlot<'_>,
         vector: Option<&RequestVector>,
         timings: &mut Timings,
     ) -> Result<Option<f32>, ScoreError> {
-        let (Some(session), Some(vector)) = (&mut slot.request, self.vector(vector)) else {
+        let Some(vector) = self.vector(vector) else {
+            return Ok(None);
+        };
+        let Some(session) = &mut slot.get().request else {
             return Ok(None);
         };
         let started = Instant::now();
@@ -424,11 +496,45 @@ struct Known<'a> {
     endpoint: Option<&'a Endpoint<'a>>,
 }
 
+/// A session that is taken when the first row needs it: what is known needs none.
+struct LazySlot<'e> {
+    engine: &'e Engine,
+    worker: usize,
+    taken: Option<MutexGuard<'e, Slot>>,
+}
+
+impl<'e> LazySlot<'e> {
+    fn new(engine: &'e Engine, worker: usize) -> Self {
+        Self {
+            engine,
+            worker,
+            taken: None,
+        }
+    }
+
+    fn get(&mut self) -> &mut Slot {
+        let Self {
+            engine,
+            worker,
+            taken,
+        } = self;
+        taken.get_or_insert_with(|| engine.slot(*worker))
+    }
+}
+
+/// What the fields of a request scored.
+#[derive(Default)]
+struct Scored {
+    top: Top,
+    rows: usize,
+    cache: CacheUse,
+}
+
 struct Buffers<'s> {
     rows: &'s mut Array2<f32>,
     errors: &'s mut Vec<f32>,
-    /// For each row the number of its field, and whether a profile had a say.
-    indices: &'s mut Vec<(usize, bool)>,
+    /// What the rows are of, in their order.
+    waiting: &'s mut Vec<Waiting>,
 }
 
 impl Buffers<'_> {
@@ -436,7 +542,7 @@ impl Buffers<'_> {
         Buffers {
             rows: self.rows,
             errors: self.errors,
-            indices: self.indices,
+            waiting: self.waiting,
         }
     }
 }

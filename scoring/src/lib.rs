@@ -12,6 +12,7 @@
 
 pub mod budget;
 pub mod bundle;
+pub mod cache;
 pub mod calibration;
 pub mod engine;
 pub mod gate;

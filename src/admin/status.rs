@@ -48,6 +48,9 @@ struct Bundle {
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<KnownSites>,
     execution_provider: ProviderStatus,
+    /// Memory of the score cache; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score_cache_bytes: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,6 +111,7 @@ impl Bundle {
             smallest_budget: manifest.smallest_budget,
             profile: manifest.data.profile,
             execution_provider: engine.provider().clone(),
+            score_cache_bytes: engine.score_cache().map(|cache| cache.bytes()),
         }
     }
 }

@@ -217,6 +217,9 @@ fn model(item: Option<&Item<'_>>, base: &Path) -> Model {
                 ])
             })
             .unwrap_or(ExecutionProvider::Cpu),
+        score_cache: get("score_cache")
+            .and_then(|item| item.size(Bytes::kib(0)..=Bytes::mib(1024)))
+            .unwrap_or(Bytes::mib(4)),
         onnxruntime: get("onnxruntime").and_then(|item| path(&item, base)),
         watch: get("watch").and_then(|item| item.flag()).unwrap_or(true),
     }

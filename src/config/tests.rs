@@ -62,6 +62,7 @@ fn the_reference_configuration_is_valid_and_states_the_defaults() {
     let reference = check(text).unwrap();
     let minimal = check(MINIMAL).unwrap();
     assert_eq!(reference.limits, minimal.limits);
+    assert_eq!(reference.model.score_cache, minimal.model.score_cache);
     assert_eq!(reference.timeouts, minimal.timeouts);
     assert_eq!(reference.sockets, minimal.sockets);
     assert_eq!(reference.audit, minimal.audit);
@@ -147,6 +148,19 @@ fn networks_are_addresses_with_an_optional_prefix() {
     assert_eq!(
         broken("listen:", "trusted_header: x-real-ip\nlisten:"),
         "1:17: trusted_header: `x-real-ip` is not allowed here: expected x-forwarded-for or forwarded"
+    );
+}
+
+#[test]
+fn the_score_cache_is_a_size_with_a_bound() {
+    let with =
+        |size: &str| MINIMAL.replace("model:\n", &format!("model:\n  score_cache: {size}\n"));
+    let size = |text: &str| check(&with(text)).unwrap().model.score_cache;
+    assert_eq!((size("0B"), size("1MiB")), (Bytes::kib(0), Bytes::mib(1)));
+    let refused = problems(&with("2GiB")).join("\n");
+    assert!(
+        refused.contains("model.score_cache: `2GiB` is not allowed here: expected a size such as 64KiB, from 0B to 1GiB"),
+        "{refused}"
     );
 }
 

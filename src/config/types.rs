@@ -129,6 +129,8 @@ pub struct Model {
     pub required: bool,
     /// Where the networks run.
     pub provider: ExecutionProvider,
+    /// Memory for the scores of fields that were seen before.
+    pub score_cache: Bytes,
     /// ONNX Runtime's shared library, file or folder.
     pub onnxruntime: Option<PathBuf>,
     /// Whether a changed manifest or configuration file reloads by itself.

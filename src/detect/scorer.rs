@@ -2,7 +2,10 @@
 //!
 //! Not here: loading one (`runtime::reload`). Tests put scorers that fail, hang or panic behind it.
 
+use std::sync::Arc;
+
 use weir_scoring::bundle::Manifest;
+use weir_scoring::cache::ScoreCache;
 use weir_scoring::engine::{Assessment, Engine, EngineScratch, FieldFilter, ScoreError, Subject};
 use weir_scoring::ort::ProviderStatus;
 use weir_scoring::reason::{Reason, SecretKeys};
@@ -42,6 +45,11 @@ pub trait Scorer: Send + Sync {
 
     /// Where the networks run, and why.
     fn provider(&self) -> &ProviderStatus;
+
+    /// The cache of scores, if there is one.
+    fn score_cache(&self) -> Option<&Arc<ScoreCache>> {
+        None
+    }
 }
 
 impl Scorer for Engine {
@@ -76,5 +84,9 @@ impl Scorer for Engine {
 
     fn provider(&self) -> &ProviderStatus {
         self.provider()
+    }
+
+    fn score_cache(&self) -> Option<&Arc<ScoreCache>> {
+        self.cache()
     }
 }

@@ -210,10 +210,10 @@ fn engine(
     context: &Context,
     errors: &mut Vec<BuildError>,
 ) -> Result<Arc<dyn Scorer>, Arc<str>> {
-    let has_one = running.is_some_and(|running| running.engine.is_some());
-    model::load(config, context.onnxruntime.as_deref()).map_err(|error| {
+    let engine = running.and_then(|running| running.engine.as_deref());
+    model::load(config, context.onnxruntime.as_deref(), engine).map_err(|error| {
         let why = Arc::from(error.to_string());
-        if config.model.required || (has_one && config.model.bundle.is_some()) {
+        if config.model.required || (engine.is_some() && config.model.bundle.is_some()) {
             errors.push(error.into());
         } else {
             tracing::warn!(%error, "no usable model: each route's fail mode serves");

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weir_scoring::bundle::{Bundle, BundleError};
+use weir_scoring::cache::ScoreCache;
 use weir_scoring::engine::{Engine, EngineOptions, LoadError};
 use weir_scoring::ort::{Runtime, RuntimeError};
 
 use crate::config::Config;
 use crate::detect::Scorer;
+use crate::units::Bytes;
 
 /// Why there is no usable model.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +37,16 @@ pub enum ModelError {
     NotConfigured,
 }
 
-/// Loads the configured bundle: hashes, fingerprint, operators, shapes, one session a worker, golden rows.
+/// Loads the configured bundle: hashes, fingerprint, operators, shapes, one session a worker, golden rows. The score
+/// cache of the `running` engine goes on, so that a reload with the same bundle finds it warm.
 ///
 /// # Errors
 /// What is wrong with it, or with ONNX Runtime.
-pub fn load(config: &Config, onnxruntime: Option<&Path>) -> Result<Arc<dyn Scorer>, ModelError> {
+pub fn load(
+    config: &Config,
+    onnxruntime: Option<&Path>,
+    running: Option<&dyn Scorer>,
+) -> Result<Arc<dyn Scorer>, ModelError> {
     let directory = config
         .model
         .bundle
@@ -55,7 +62,27 @@ pub fn load(config: &Config, onnxruntime: Option<&Path>) -> Result<Arc<dyn Score
         config.model.onnxruntime.as_deref(),
         &options,
     )?;
+    let cache = score_cache(config.model.score_cache, running);
+    let engine = match cache {
+        Some(cache) => engine
+            .with_cache(cache)
+            .map_err(|source| ModelError::Load {
+                directory: directory.to_owned(),
+                source,
+            })?,
+        None => engine,
+    };
     Ok(Arc::new(engine))
+}
+
+/// A cache of this size: the running one where it has it.
+fn score_cache(size: Bytes, running: Option<&dyn Scorer>) -> Option<Arc<ScoreCache>> {
+    let bytes = size.as_usize();
+    running
+        .and_then(Scorer::score_cache)
+        .filter(|cache| cache.bytes() == ScoreCache::bytes_of(bytes))
+        .map(Arc::clone)
+        .or_else(|| ScoreCache::new(bytes).map(Arc::new))
 }
 
 /// Loads a bundle by its directory.

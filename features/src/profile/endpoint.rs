@@ -1,6 +1,8 @@
 //! Looking up a request and its fields in a profile. Not here: what is usual for one parameter (`key_profile`).
 #![expect(clippy::indexing_slicing, reason = "columns are constants")]
 
+use std::hash::Hasher;
+
 use super::ProfileKey;
 use super::builder::ProfileBuilder;
 use super::columns::{self as column, PROFILE_WIDTH};
@@ -71,16 +73,19 @@ impl Profile {
     pub fn endpoint<'p>(&'p self, request: &RequestView<'_>, fields: &Fields<'_>) -> Endpoint<'p> {
         let hasher = hasher(&self.key);
         let host = host_hash(hasher, request);
-        let host = self
+        let host_number = self
             .hosts
             .binary_search_by_key(&host, |(hash, _)| *hash)
-            .ok()
+            .ok();
+        let host = host_number
             .and_then(|at| self.hosts.get(at))
             .map(|(_, profile)| profile);
         let mut endpoint = Endpoint {
             profile: self,
             host,
+            host_number,
             endpoint: None,
+            endpoint_number: None,
             shape: [0.0; SHAPE],
             missing: 0,
             unknown: 0,
@@ -104,7 +109,9 @@ const SHAPE: usize = PROFILE_WIDTH - column::ENDPOINT_NEW;
 pub struct Endpoint<'p> {
     pub(super) profile: &'p Profile,
     pub(super) host: Option<&'p HostProfile>,
+    host_number: Option<usize>,
     pub(super) endpoint: Option<&'p EndpointProfile>,
+    endpoint_number: Option<u32>,
     shape: [f32; SHAPE],
     /// Parameters that were never missing before, and those that the endpoint does not know.
     pub(super) missing: u32,
@@ -148,6 +155,7 @@ impl<'p> Endpoint<'p> {
         let found =
             host.find(request_parts::segments(path).map(|segment| segment_hash(hasher, segment)));
         self.endpoint = found.endpoint;
+        self.endpoint_number = found.number;
         self.any = found.any;
         self.path_length = path.len().min(SHOWN_PATH);
         for (slot, byte) in self.path.iter_mut().zip(path) {
@@ -215,6 +223,23 @@ impl<'p> Endpoint<'p> {
             profile.write(hasher(&self.profile.key), field, out);
         }
         true
+    }
+
+    /// Hashes what of this request, besides the field itself, decides the columns that [`Self::write`] writes for `field`:
+    /// where it is the same in a profile of the same bytes, equal fields have equal columns.
+    pub fn hash_place(&self, field: &Field<'_>, hasher: &mut impl Hasher) {
+        let endpoint = self
+            .endpoint_number
+            .filter(|_| !belongs_to_host(field.location));
+        // Numbers from 1: 0 is none.
+        let host = self.host_number.map_or(0, |number| number as u64 + 1);
+        let endpoint = endpoint.map_or(0, |number| u64::from(number) + 1);
+        hasher.write_u64(host << 33 | endpoint);
+        if is_request_path(field) {
+            for column in &self.shape {
+                hasher.write_u32(column.to_bits());
+            }
+        }
     }
 
     /// A keyed hash of host and path where the host is known and the endpoint is not.

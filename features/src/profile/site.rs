@@ -184,6 +184,8 @@ pub(crate) struct HostProfile {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found<'p> {
     pub(crate) endpoint: Option<&'p EndpointProfile>,
+    /// Its number on its host.
+    pub(crate) number: Option<u32>,
     /// Segments that were known, from the first.
     pub(crate) known: u16,
     pub(crate) segments: u16,
@@ -256,6 +258,7 @@ impl HostProfile {
     pub(crate) fn find(&self, segments: impl Iterator<Item = Option<u64>>) -> Found<'_> {
         let mut found = Found {
             endpoint: None,
+            number: None,
             known: 0,
             segments: 0,
             any: 0,
@@ -278,9 +281,10 @@ impl HostProfile {
             found.known += u16::from(step.is_some());
             found.segments += 1;
         }
-        found.endpoint = step
-            .and_then(|step| step.endpoint)
-            .and_then(|index| self.endpoints.get(index as usize));
+        found.number = step.and_then(|step| step.endpoint);
+        found.endpoint = found
+            .number
+            .and_then(|number| self.endpoints.get(number as usize));
         found
     }
 }

@@ -62,6 +62,8 @@ pub struct Assessment {
     pub scores: Scores,
     /// Rows computed.
     pub rows: usize,
+    /// What the score cache was good for.
+    pub cache: CacheUse,
     /// Where the time went.
     pub timings: Timings,
     /// The field that decided the field score; `None` for a request without fields.
@@ -69,6 +71,17 @@ pub struct Assessment {
     /// The place that the profile does not know though it knows the host, for
     /// [`NewEndpoints::answered`](weir_features::profile::NewEndpoints::answered).
     pub new_path: Option<u64>,
+}
+
+/// What the score cache was good for; all zero without one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheUse {
+    /// Fields whose score was known.
+    pub hits: usize,
+    /// Fields whose score had to be computed.
+    pub misses: usize,
+    /// Scores that made room for new ones.
+    pub evictions: usize,
 }
 
 /// Where the time of an assessment went.
@@ -97,7 +110,18 @@ pub struct EngineScratch {
     pub(super) features: Scratch,
     pub(super) rows: Array2<f32>,
     pub(super) errors: Vec<f32>,
-    pub(super) fields: Vec<(usize, bool)>,
+    pub(super) waiting: Vec<Waiting>,
+}
+
+/// What a row is of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    /// The number of its field.
+    pub(super) field: usize,
+    /// Whether a site's profile has a say in it.
+    pub(super) profiled: bool,
+    /// Where the score cache will find its score.
+    pub(super) key: Option<u128>,
 }
 
 impl Default for EngineScratch {
@@ -106,7 +130,7 @@ impl Default for EngineScratch {
             features: Scratch::default(),
             rows: Array2::zeros((CHUNK_ROWS, FIELD_WIDTH)),
             errors: Vec::with_capacity(CHUNK_ROWS),
-            fields: Vec::with_capacity(CHUNK_ROWS),
+            waiting: Vec::with_capacity(CHUNK_ROWS),
         }
     }
 }

@@ -57,6 +57,16 @@ pub enum LoadError {
         /// Why.
         source: ProfileError,
     },
+    /// A manifest that cannot be hashed.
+    #[error(
+        "the manifest of bundle {id} cannot be written as JSON: {source}. Publish the bundle again"
+    )]
+    Manifest {
+        /// The bundle.
+        id: String,
+        /// Why.
+        source: serde_json::Error,
+    },
     /// A model that computes something else than when it was made.
     #[error(
         "{file} of bundle {id} gives error {found} for golden row {row}, expected {expected}: model and manifest do not \

@@ -7,6 +7,7 @@
 )]
 
 mod bundle;
+mod cache;
 mod engine;
 mod gate;
 mod hostile;

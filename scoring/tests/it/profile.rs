@@ -11,7 +11,7 @@ use weir_scoring::engine::{
 use crate::traffic::{OPTIONS, PARTS, field_only, publish_as, request, runtime};
 
 /// What a hundred visits of several clients taught.
-fn learned() -> ProfileBuilder {
+pub(crate) fn learned() -> ProfileBuilder {
     let mut builder = ProfileBuilder::new(ProfileKey::new([7; 16]));
     let mut scratch = weir_features::Scratch::default();
     for index in 0..100u64 {

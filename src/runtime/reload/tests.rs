@@ -307,3 +307,57 @@ fn a_model_that_is_not_required_may_be_missing() {
     let snapshot = testing::snapshot(testing::one_route("mode: enforce"), None);
     assert!(snapshot.engine.is_none() && snapshot.no_engine.is_some());
 }
+
+fn counted(site: &Site, metric: &str) -> u64 {
+    let metrics = site.shared.metrics.render();
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix(metric)?.strip_prefix("_total "));
+    value.unwrap().parse().unwrap()
+}
+
+/// Hits and misses of a request.
+fn asked(site: &Site, target: &str) -> (u64, u64) {
+    let count = || {
+        (
+            counted(site, "weir_score_cache_hits"),
+            counted(site, "weir_score_cache_misses"),
+        )
+    };
+    let before = count();
+    site.verdict(target);
+    let after = count();
+    (after.0 - before.0, after.1 - before.1)
+}
+
+#[tokio::test]
+async fn the_score_cache_outlives_a_reload_and_belongs_to_one_bundle() {
+    let site = Site::start();
+    let (_, fields) = asked(&site, ORDINARY);
+    assert!(fields > 0);
+    assert_eq!(asked(&site, ORDINARY), (fields, 0));
+    // Budgets are no part of a score.
+    site.write(&CONFIG.replace("1/500", "1/400"));
+    site.reloader.reload(Trigger::Api).await.unwrap();
+    assert_eq!(asked(&site, ORDINARY), (fields, 0));
+    let other = Variant {
+        number: 1,
+        request: true,
+    };
+    test_bundle::publish_variant(&site.path("bundle"), other);
+    site.reloader.reload(Trigger::Api).await.unwrap();
+    assert_eq!(asked(&site, ORDINARY), (0, fields));
+    // Another size is another cache, and none is none.
+    let size = |size: &str| {
+        CONFIG.replace(
+            "{bundle: bundle",
+            &format!("{{score_cache: {size}, bundle: bundle"),
+        )
+    };
+    site.write(&size("64KiB"));
+    site.reloader.reload(Trigger::Api).await.unwrap();
+    assert_eq!(asked(&site, ORDINARY), (0, fields));
+    site.write(&size("0B"));
+    site.reloader.reload(Trigger::Api).await.unwrap();
+    assert_eq!(asked(&site, ORDINARY), (0, 0));
+    assert_eq!(site.verdict(ATTACK), Verdict::Block);
+}
