@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, mpsc};
 use crate::support::client::{Body, Client, full, piecewise};
 use crate::support::origin::{self, Origin, Seen};
 use crate::support::weir::{Setup, Weir};
-use crate::support::{noise, sha256, within};
+use crate::support::{sha256, within};
 
 /// Budgets are the bundle's. The deadline does not matter here, and a debug build on a busy machine would miss it.
 const ENFORCE: &str = "mode: enforce, inspect: {body: 4KiB, deadline: 60s, idle: 60s}";
@@ -22,6 +22,13 @@ fn ordinary(length: usize) -> Vec<u8> {
         .flat_map(|number| format!("line {number} of a list of garden chairs\n").into_bytes())
         .take(length)
         .collect()
+}
+
+/// A picture by its first bytes, in which nothing reads like text.
+fn picture(length: usize) -> Vec<u8> {
+    let mut picture = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+    picture.extend((0..length).map(|at| 0x80 | (at % 127) as u8));
+    picture
 }
 
 /// `ATTACK` somewhere behind what is held.
@@ -210,8 +217,7 @@ async fn a_picture_streams_as_soon_as_its_first_bytes_are_a_picture() {
         .start()
         .await;
     let mut client = client(&weir, 1).await;
-    let mut picture = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
-    picture.extend(noise(2 << 20));
+    let picture = picture(2 << 20);
     let (pieces, stream) = piecewise();
     let request = client
         .request("POST", "/pictures")
@@ -257,8 +263,7 @@ async fn multipart_is_inspected_part_by_part() {
     let origin = Origin::echo().await;
     let weir = Setup::new(origin.address).route(ENFORCE).start().await;
     let kind = "multipart/form-data; boundary=b0undary";
-    let mut picture = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
-    picture.extend(noise(3 << 20));
+    let picture = picture(3 << 20);
     for declared in [true, false] {
         let mut one = client(&weir, 1).await;
         let body = form(&picture, "garden chairs");

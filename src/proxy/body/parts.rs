@@ -251,7 +251,7 @@ impl Parts {
                 let head = self.buffer.split_to(at);
                 self.buffer.advance(length);
                 self.line_start = true;
-                self.begin_with(&head);
+                self.begin_with(&head, length);
             }
             None if next.is_none() && self.buffer.len() < MAX_HEAD => return false,
             // No head: all of it is text.
@@ -260,10 +260,11 @@ impl Parts {
         true
     }
 
-    fn begin_with(&mut self, head: &[u8]) {
+    fn begin_with(&mut self, head: &[u8], blank: usize) {
         let head = head.strip_prefix(b"\r").unwrap_or(head);
         let head = head.strip_prefix(b"\n").unwrap_or(head).to_vec();
-        self.fresh += head.len();
+        // Never nothing, or windows of empty parts would grow and never be full.
+        self.fresh += head.len() + blank;
         self.begin(head);
         // A head is looked at also where no content follows.
         self.open();
@@ -282,7 +283,7 @@ impl Parts {
         }
         let run = self.part.sampler.run();
         let passed = match run {
-            Run::Take(_) if self.is_outside(length) => length,
+            Run::Take(_) if self.outside(length) > 0 => self.outside(length),
             Run::Take(run) => {
                 self.open();
                 let room = WINDOW.saturating_sub(self.window.len()).max(1);
@@ -312,10 +313,13 @@ impl Parts {
         self.buffer.advance(passed);
     }
 
-    /// Whether the next bytes are line ends around parts, which say nothing.
-    fn is_outside(&self, length: usize) -> bool {
-        let data = self.buffer.get(..length).unwrap_or_default();
-        self.part.head.is_empty() && self.part.first.is_empty() && data.trim_ascii().is_empty()
+    /// How many of the next bytes are white space around parts, which says nothing.
+    fn outside(&self, length: usize) -> usize {
+        if !self.part.head.is_empty() || !self.part.first.is_empty() {
+            return 0;
+        }
+        let data = self.buffer.iter().take(length);
+        data.take_while(|byte| byte.is_ascii_whitespace()).count()
     }
 
     /// Text goes on being covered while the body's bound allows, data of the declared type does not.
@@ -569,6 +573,14 @@ mod tests {
                 "{cut}: {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn parts_without_anything_fill_windows_too() {
+        let body = b"--XyZ\r\n\r\n".repeat(5000);
+        let (found, skipped) = windows(&body, body.len());
+        assert!(found.len() > 2 && skipped == 0);
+        assert!(found.iter().all(|window| window.text.len() < WINDOW + 100));
     }
 
     #[test]
