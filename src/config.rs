@@ -5,6 +5,7 @@
 //! because a missing token is an error of the configuration.
 
 mod fields;
+mod inspect;
 mod outputs;
 pub mod places;
 mod problem;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use reader::Problems;
 
+pub use inspect::{Beyond, Inspect, TypeRule};
 pub use problem::{ConfigError, Problem};
 pub use sockets::Sockets;
 pub use tls_types::*;

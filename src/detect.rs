@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use weir_features::{RequestContext, RequestVector, RequestView};
-use weir_scoring::engine::{Assessment, EngineScratch, Subject, Visit};
+use weir_features::{Location, RequestContext, RequestVector, RequestView};
+use weir_scoring::engine::{Assessment, EngineScratch, FieldFilter, Subject, Visit};
 
 use crate::config::{FailMode, Mode};
 use crate::runtime::{RetryAfter, Route, Shared, Snapshot};
@@ -119,6 +119,42 @@ pub fn inspect(
     decision
 }
 
+/// Decides about a part of a body that passes, by its own fields alone: the rest of the request has been decided about
+/// with what was held. Otherwise like [`inspect`].
+pub fn inspect_passing(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    route: &Route,
+    input: &Inspection<'_>,
+) -> Decision {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let filter = BodyOnly(route.exceptions.for_path(input.request.path()));
+        assess(shared, snapshot, route, input, None, &filter)
+    }));
+    match outcome {
+        Ok(Ok((decision, assessment))) => {
+            shared.metrics.rows(assessment.rows);
+            decision
+        }
+        Ok(Err(failure)) => failed(snapshot, route, failure),
+        Err(_panic) => failed(snapshot, route, Failure::Panic),
+    }
+}
+
+/// Excepts what stands around a body, and what the route excepts.
+struct BodyOnly<F>(F);
+
+impl<F: FieldFilter> FieldFilter for BodyOnly<F> {
+    fn excepted(&self, location: Location, key: &[u8]) -> bool {
+        use Location as L;
+        let around = matches!(
+            location,
+            L::Path | L::Header | L::Cookie | L::Referer | L::UserAgent
+        );
+        around || self.0.excepted(location, key)
+    }
+}
+
 /// The decision for a request whose inspection failed: the route's fail mode, applied.
 pub fn failed(snapshot: &Snapshot, route: &Route, failure: Failure) -> Decision {
     route.metrics.failure(failure);
@@ -181,14 +217,27 @@ fn scored(
 ) -> Result<Decision, Failure> {
     // Before anything can fail: a client's windows count every request.
     let vector = window(shared, input);
+    let filter = route.exceptions.for_path(input.request.path());
+    let (decision, assessment) = assess(shared, snapshot, route, input, Some(&vector), &filter)?;
+    observe(shared, route, &assessment);
+    Ok(decision)
+}
+
+fn assess(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    route: &Route,
+    input: &Inspection<'_>,
+    vector: Option<&RequestVector>,
+    filter: &dyn FieldFilter,
+) -> Result<(Decision, Assessment), Failure> {
     let engine = snapshot.engine.as_deref().ok_or(Failure::NoModel)?;
     if input.started.elapsed() >= route.policy.inspect.deadline {
         return Err(Failure::Deadline);
     }
-    let filter = route.exceptions.for_path(input.request.path());
     let subject = Subject {
         request: &input.request,
-        vector: Some(&vector),
+        vector,
         visit: Some(Visit {
             client: input.client.visitor(),
             time: epoch_seconds(input.time),
@@ -197,22 +246,21 @@ fn scored(
     };
     with_scratch(|worker, scratch| {
         let assessment = engine
-            .score(worker, &subject, &filter, scratch)
+            .score(worker, &subject, filter, scratch)
             .map_err(|error| {
                 tracing::warn!(route = %route.policy.id, %error, "scoring failed");
                 Failure::Scoring
             })?;
         let mut decision = Decision::new(snapshot, route, Cause::Scored);
-        observe(shared, route, &assessment);
         decide(&mut decision, route, &assessment);
         if decision.verdict != Verdict::Pass {
             let secrets = &snapshot.config.redact;
             decision.reason = engine
-                .explain(worker, &subject, &filter, scratch, secrets)
+                .explain(worker, &subject, filter, scratch, secrets)
                 .inspect_err(|error| tracing::warn!(%error, "a verdict could not be explained"))
                 .ok();
         }
-        Ok(decision)
+        Ok((decision, assessment))
     })
 }
 

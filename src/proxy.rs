@@ -11,6 +11,7 @@ pub mod guard;
 pub mod headers;
 mod inspect;
 pub mod outgoing;
+mod receive;
 pub mod respond;
 mod response;
 mod transaction;
@@ -28,14 +29,14 @@ use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::body::{BodyError, Crowded, Held, HeldBudget, HoldPolicy};
+use self::body::budget::HeldBudget;
 use self::guard::{HeadLimits, Refusal};
 use self::headers::{REQUEST_ID, Scheme, Upgrade};
 use self::respond::{Interruption, id_value};
 use self::response::ResponseBody;
 use self::transaction::Transaction;
 use self::upstream::{Series, Upstream};
-use crate::config::{Beyond, Mode};
+use crate::config::Mode;
 use crate::detect::{self, Cause};
 use crate::listen::ConnectionState;
 use crate::runtime::{Route, Shared};
@@ -177,43 +178,9 @@ impl Proxy {
         route(tx)?;
         rate_limit(tx)?;
         encoding(tx, &head.headers)?;
-        let body = self.hold(tx, body).await?;
-        inspect::inspect(&self.shared, tx, &head.headers, &body).await?;
+        let body = self.receive(tx, &head, upgrade.as_ref(), body).await?;
+        inspect::inspect(&self.shared, tx, &head.headers, &body.held).await?;
         self.forward(tx, connection, head, body, upgrade).await
-    }
-
-    async fn hold(&self, tx: &mut Transaction, body: Incoming) -> Result<Held, Interruption> {
-        let Some(route) = &tx.route else {
-            return Err(Interruption::Internal);
-        };
-        if route.policy.mode == Mode::Off {
-            return Ok(Held::unread(body));
-        }
-        let inspect = &route.policy.inspect;
-        let policy = HoldPolicy {
-            limit: inspect.body.as_usize(),
-            beyond: beyond(route.policy.mode, inspect.beyond),
-            idle: tx.snapshot.config.timeouts.body,
-            crowded: match route.policy.mode {
-                Mode::Enforce => Crowded::Shed,
-                Mode::Shadow | Mode::Off => Crowded::Cut,
-            },
-        };
-        Held::read(body, policy, &self.held).await.map_err(|error| {
-            tx.refuse(match error {
-                BodyError::TooLarge => Cause::BodyLimit,
-                BodyError::Timeout | BodyError::Broken | BodyError::Busy => Cause::Refused,
-            });
-            Interruption::Body(error)
-        })
-    }
-}
-
-/// Shadow mode lets everything pass, so it cuts where `enforce` rejects.
-fn beyond(mode: Mode, configured: Beyond) -> Beyond {
-    match mode {
-        Mode::Enforce => configured,
-        Mode::Shadow | Mode::Off => Beyond::InspectPrefix,
     }
 }
 

@@ -141,6 +141,9 @@ pub struct Shared {
     pub capture: Capture,
     /// Heavy inspections running off the async threads.
     pub(crate) heavy: Arc<Semaphore>,
+    /// Windows of passing bodies being scored: half of the workers, so that uploads do not make others miss their
+    /// deadline.
+    pub(crate) passing: Arc<Semaphore>,
     started: Instant,
     draining: AtomicBool,
 }
@@ -159,6 +162,7 @@ impl Shared {
             audit,
             capture,
             heavy: Arc::new(Semaphore::new(workers.max(1))),
+            passing: Arc::new(Semaphore::new(workers.div_ceil(2).max(1))),
             started: Instant::now(),
             draining: AtomicBool::new(false),
         }

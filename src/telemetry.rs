@@ -45,6 +45,11 @@ pub mod names {
         "Inspections that failed, by route and cause",
     );
     /// By `route`.
+    pub const UNINSPECTED: Described = Described(
+        "weir_uninspected_bytes",
+        "Body bytes that passed without being scored, by route",
+    );
+    /// By `route`.
     pub const DURATION: Described = Described(
         "weir_request_duration_seconds",
         "From the headers of a request to the end of its response",
@@ -174,6 +179,7 @@ pub struct Metrics {
     routes: Mutex<HashMap<RouteId, Arc<RouteMetrics>>>,
     requests: Family<Labels, Counter>,
     failures: Family<Labels, Counter>,
+    uninspected: Family<Labels, Counter>,
     duration: Histograms,
     extraction: Histograms,
     scoring: Histograms,
@@ -245,6 +251,7 @@ impl Metrics {
             routes: Mutex::new(HashMap::new()),
             requests: counters(r, names::REQUESTS),
             failures: counters(r, names::FAILURES),
+            uninspected: counters(r, names::UNINSPECTED),
             duration: histograms(r, names::DURATION, latency),
             extraction: histograms(r, names::EXTRACTION, latency),
             scoring: histograms(r, names::SCORING, latency),
@@ -384,6 +391,7 @@ impl Collector for LogDropped {
 pub struct RouteMetrics {
     requests: [Counter; Outcome::ALL.len()],
     failures: [Counter; crate::detect::Failure::ALL.len()],
+    uninspected: Counter,
     duration: Histogram,
     extraction: Histogram,
     scoring: Histogram,
@@ -408,6 +416,7 @@ impl RouteMetrics {
                     .failures
                     .get_or_create_owned(&with("cause", failure.name()))
             }),
+            uninspected: metrics.uninspected.get_or_create_owned(&labels),
             duration: metrics.duration.get_or_create_owned(&labels),
             extraction: metrics.extraction.get_or_create_owned(&labels),
             scoring: metrics.scoring.get_or_create_owned(&labels),
@@ -434,6 +443,11 @@ impl RouteMetrics {
         if let Some(counter) = self.failures.get(failure.index()) {
             counter.inc();
         }
+    }
+
+    /// Counts body bytes that passed unscored.
+    pub(crate) fn uninspected(&self, bytes: u64) {
+        self.uninspected.inc_by(bytes);
     }
 
     /// Observes one scored request.

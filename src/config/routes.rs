@@ -8,15 +8,16 @@ use std::time::Duration;
 use weir_features::Location;
 
 use super::fields::duration;
+use super::inspect::{Inspect, inspect};
 use super::reader::{Item, Section};
 use super::types::*;
 use super::upstream_types::Upstream;
 use crate::detect::{Budget, Budgets};
 use crate::runtime::path::normal_path;
-use crate::units::{Bytes, RouteId};
+use crate::units::RouteId;
 
 /// What a route inherits.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Policy {
     mode: Mode,
     fail: FailMode,
@@ -31,11 +32,7 @@ impl Default for Policy {
             mode: Mode::Shadow,
             fail: FailMode::Open,
             budgets: RouteBudgets::default(),
-            inspect: Inspect {
-                body: Bytes::kib(256),
-                beyond: Beyond::InspectPrefix,
-                deadline: Duration::from_millis(500),
-            },
+            inspect: Inspect::default(),
             rate_limit: None,
         }
     }
@@ -44,7 +41,7 @@ impl Default for Policy {
 pub(super) fn routes(root: &Section<'_>, upstreams: &[Upstream]) -> Vec<Route> {
     let defaults = root
         .get("defaults")
-        .map(|item| policy(&item.section(), Policy::default()))
+        .map(|item| policy(&item.section(), &Policy::default()))
         .unwrap_or_default();
     let Some(list) = root.need(
         "routes",
@@ -54,7 +51,7 @@ pub(super) fn routes(root: &Section<'_>, upstreams: &[Upstream]) -> Vec<Route> {
     };
     let mut found: Vec<Route> = Vec::new();
     for item in list.list() {
-        let Some(route) = route(&item, defaults, upstreams) else {
+        let Some(route) = route(&item, &defaults, upstreams) else {
             continue;
         };
         for other in &found {
@@ -79,7 +76,7 @@ pub(super) fn routes(root: &Section<'_>, upstreams: &[Upstream]) -> Vec<Route> {
     found
 }
 
-fn route(item: &Item<'_>, defaults: Policy, upstreams: &[Upstream]) -> Option<Route> {
+fn route(item: &Item<'_>, defaults: &Policy, upstreams: &[Upstream]) -> Option<Route> {
     let section = item.section();
     let id = section
         .need("id", "it names the route in records and metrics")
@@ -123,7 +120,7 @@ fn route(item: &Item<'_>, defaults: Policy, upstreams: &[Upstream]) -> Option<Ro
     })
 }
 
-fn policy(section: &Section<'_>, start: Policy) -> Policy {
+fn policy(section: &Section<'_>, start: &Policy) -> Policy {
     let mode = section.get("mode").and_then(|item| {
         item.choice(&[
             ("off", Mode::Off),
@@ -140,9 +137,10 @@ fn policy(section: &Section<'_>, start: Policy) -> Policy {
         budgets: section
             .get("budgets")
             .map_or(start.budgets, |item| budgets(&item, start.budgets)),
-        inspect: section
-            .get("inspect")
-            .map_or(start.inspect, |item| inspect(&item, start.inspect)),
+        inspect: section.get("inspect").map_or_else(
+            || start.inspect.clone(),
+            |item| inspect(&item, &start.inspect),
+        ),
         rate_limit: section
             .get("rate_limit")
             .map_or(start.rate_limit, |item| rate_limit(&item)),
@@ -176,27 +174,6 @@ fn budget(item: &Item<'_>) -> Option<Budget> {
         item.text()?.parse()
     };
     parsed.map_err(|error| item.expected(error)).ok()
-}
-
-fn inspect(item: &Item<'_>, start: Inspect) -> Inspect {
-    let section = item.section();
-    let deadlines = Duration::from_millis(1)..=Duration::from_secs(60);
-    Inspect {
-        body: section
-            .get("body")
-            .and_then(|item| item.size(Bytes(0)..=Bytes::mib(16)))
-            .unwrap_or(start.body),
-        beyond: section
-            .get("beyond")
-            .and_then(|item| {
-                item.choice(&[
-                    ("inspect_prefix", Beyond::InspectPrefix),
-                    ("reject", Beyond::Reject),
-                ])
-            })
-            .unwrap_or(start.beyond),
-        deadline: duration(&section, "deadline", deadlines, start.deadline),
-    }
 }
 
 fn rate_limit(item: &Item<'_>) -> Option<RateLimit> {

@@ -47,7 +47,7 @@ fn a_minimal_configuration_has_safe_defaults() {
     assert_eq!((route.mode, route.fail), (Mode::Shadow, FailMode::Open));
     assert_eq!(route.host, HostPattern::Any);
     assert_eq!(route.inspect.body, Bytes::kib(256));
-    assert_eq!(route.inspect.beyond, Beyond::InspectPrefix);
+    assert_eq!(route.inspect, Inspect::default());
     assert!(config.admin.address.ip().is_loopback());
     assert!(config.capture.is_none() && config.trusted_proxies.is_empty() && config.model.required);
     assert_eq!(
@@ -72,8 +72,8 @@ fn the_reference_configuration_is_valid_and_states_the_defaults() {
     assert_eq!(reference.upstreams[0], minimal.upstreams[0]);
     let (route, plain) = (&reference.routes[0], &minimal.routes[0]);
     assert_eq!(
-        (route.mode, route.fail, route.inspect),
-        (plain.mode, plain.fail, plain.inspect)
+        (route.mode, route.fail, &route.inspect),
+        (plain.mode, plain.fail, &plain.inspect)
     );
 }
 
@@ -453,5 +453,50 @@ proptest::proptest! {
     fn no_value_panics(value in "[^\n]{0,40}") {
         let _ = check(&MINIMAL.replace("127.0.0.1:8080", &value));
         let _ = check(&MINIMAL.replace("all", &value));
+    }
+}
+
+#[test]
+fn content_types_may_have_limits_of_their_own() {
+    let with = |inspect: &str| {
+        MINIMAL.replace(
+            "    upstream: app\n",
+            &format!("    upstream: app\n    inspect: {inspect}\n"),
+        )
+    };
+    let config = check(&with(
+        "{body: 64KiB, beyond: inspect_prefix, types: [{type: Application/JSON, body: 1MiB, beyond: reject}, {type: image/*}]}",
+    ))
+    .unwrap();
+    let inspect = &config.routes[0].inspect;
+    assert_eq!(
+        inspect.limits_of("application/json"),
+        (Bytes::mib(1), Some(Beyond::Reject))
+    );
+    for other in ["image/png", "text/plain", ""] {
+        assert_eq!(
+            inspect.limits_of(other),
+            (Bytes::kib(64), Some(Beyond::InspectPrefix))
+        );
+    }
+    for (bad, says) in [
+        (
+            "{types: [{type: json}]}",
+            "expected a content type without parameters",
+        ),
+        ("{types: [{body: 1KiB}]}", "type: is missing"),
+        (
+            "{types: [{type: a/b, beyond: refuse}]}",
+            "expected inspect_prefix or reject",
+        ),
+        (
+            "{types: [{type: 'a/*'}, {type: a/b}]}",
+            "put the narrower one first",
+        ),
+        ("{idle: 1ms}", "from 10ms to 10m"),
+        ("{passing: -1}", "a size such as 64KiB"),
+    ] {
+        let found = problems(&with(bad)).join("\n");
+        assert!(found.contains(says), "{bad}: {found}");
     }
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use weir_features::Location;
 
 use super::Sockets;
+use super::inspect::Inspect;
 use super::tls_types::ListenerTls;
 use super::upstream_types::Upstream;
 use crate::detect::{Budget, ExecutionProvider, SecretKeys};
@@ -233,27 +234,6 @@ impl FailMode {
             Self::Closed => "closed",
         }
     }
-}
-
-/// Limits of one request's inspection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Inspect {
-    /// Body bytes held and scored.
-    pub body: Bytes,
-    /// What happens to a longer body.
-    pub beyond: Beyond,
-    /// Time from the complete (or cut) body to the decision.
-    pub deadline: Duration,
-}
-
-/// The policy for a body longer than `inspect.body`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Beyond {
-    /// Its beginning is scored, the rest streams.
-    InspectPrefix,
-    /// 413.
-    Reject,
 }
 
 /// A rate limit for each client on one route.

@@ -104,11 +104,19 @@ pub enum Failure {
     Deadline,
     /// The inspection panicked.
     Panic,
+    /// The body did not arrive while it was held.
+    SlowBody,
 }
 
 impl Failure {
     /// In the order of `index`.
-    pub const ALL: [Self; 4] = [Self::NoModel, Self::Scoring, Self::Deadline, Self::Panic];
+    pub const ALL: [Self; 5] = [
+        Self::NoModel,
+        Self::Scoring,
+        Self::Deadline,
+        Self::Panic,
+        Self::SlowBody,
+    ];
 
     /// Position in `ALL`.
     pub const fn index(self) -> usize {
@@ -122,6 +130,7 @@ impl Failure {
             Self::Scoring => "scoring",
             Self::Deadline => "deadline",
             Self::Panic => "panic",
+            Self::SlowBody => "slow_body",
         }
     }
 }

@@ -11,10 +11,11 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use super::body::Held;
+use super::body::BodyError;
 use super::forwarding;
 use super::headers::{self, REQUEST_ID, SCORE, Upgrade, VERDICT};
-use super::outgoing::UpstreamBody;
+use super::outgoing::{self, UpstreamBody};
+use super::receive::Received;
 use super::respond::{Interruption, id_value};
 use super::transaction::Transaction;
 use super::tunnel::Tunnel;
@@ -35,7 +36,7 @@ impl Proxy {
         tx: &mut Transaction,
         connection: &ClientConnection,
         mut head: Parts,
-        body: Held,
+        body: Received,
         upgrade: Option<Upgrade>,
     ) -> Result<Answer, Interruption> {
         let Some(route) = &tx.route else {
@@ -50,11 +51,11 @@ impl Proxy {
             head.headers
                 .insert(headers::CLIENT_SUBJECT, subject.clone());
         }
-        let (body, progress) = body.into_upstream(config.timeouts.body);
+        let (body, progress) = outgoing::into_upstream(body, config.timeouts.body);
         let request = upstream_request(tx, head, body, upgrade.as_ref())?;
         let began = Instant::now();
         let sent = upstream.send(request, &progress, &config.timeouts).await;
-        let (mut response, lease) = sent.map_err(Interruption::Upstream)?;
+        let (mut response, lease) = sent.map_err(interruption)?;
         tx.upstream = Some(began.elapsed());
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switched && (upgrade.is_none() || client_side.is_none()) {
@@ -87,6 +88,16 @@ impl Proxy {
             }
             _ => Ok(Answer::Response(response, lease)),
         }
+    }
+}
+
+/// What was found in a body as it passed is no failure of the upstream, which only saw it break off.
+fn interruption(error: UpstreamError) -> Interruption {
+    match error {
+        UpstreamError::Client(BodyError::Blocked) => Interruption::Blocked,
+        UpstreamError::Client(BodyError::NotInspected) => Interruption::NotInspected,
+        UpstreamError::Client(BodyError::Busy) => Interruption::Body(BodyError::Busy),
+        other => Interruption::Upstream(other),
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use weir_features::RequestView;
 
-use super::body::Held;
+use super::body::hold::Held;
 use super::headers::REQUEST_ID;
 use super::respond::Interruption;
 use super::transaction::Transaction;

@@ -10,39 +10,48 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::body::{BodyError, Held};
+use super::body::BodyError;
+use super::body::passing::Transfer;
 use super::headers;
+use super::receive::Received;
 
-impl Held {
-    /// The body for the upstream, and a view of how far it has been sent.
-    pub fn into_upstream(self, idle: Duration) -> (UpstreamBody, Arc<Progress>) {
-        let progress = Arc::new(Progress::default());
-        let length = if self.rest.is_some() {
-            self.declared
-        } else {
-            Some(self.bytes.len() as u64)
-        };
-        let (second, rest) = match self.rest {
-            Some((piece, incoming)) => (piece, Some(incoming)),
-            None => (Bytes::new(), None),
-        };
-        let body = UpstreamBody {
-            first: self.bytes,
-            second,
-            rest,
-            left: length,
-            stall: Stall::new(idle),
-            progress: Arc::clone(&progress),
-        };
-        if body.is_end_stream() {
-            progress.done.store(true, Ordering::Release);
+/// The body for the upstream, and a view of how far it has been sent.
+pub(super) fn into_upstream(body: Received, idle: Duration) -> (UpstreamBody, Arc<Progress>) {
+    let progress = Arc::new(Progress::default());
+    let Received { held, rest } = body;
+    let beginning = held.bytes.len() as u64;
+    let length = if held.truncated() {
+        held.declared
+    } else {
+        Some(beginning)
+    };
+    let left = length.map(|length| length.saturating_sub(beginning));
+    let (second, rest) = match (held.rest, rest) {
+        (Some(behind), Some((inspector, sieve))) => {
+            let transfer = Transfer::new(behind, left, sieve, inspector, idle);
+            let frames = Box::pin(transfer.into_frames());
+            (Bytes::new(), Some(Rest::Inspected(frames)))
         }
-        (body, progress)
+        (Some((piece, incoming)), None) => (piece, Some(Rest::Unread(incoming))),
+        (None, _) => (Bytes::new(), None),
+    };
+    let body = UpstreamBody {
+        first: held.bytes,
+        second,
+        rest,
+        left: length,
+        stall: Stall::new(idle),
+        progress: Arc::clone(&progress),
+    };
+    if body.is_end_stream() {
+        progress.done.store(true, Ordering::Release);
     }
+    (body, progress)
 }
 
 /// How far a request body has been handed to the upstream connection.
@@ -66,11 +75,24 @@ impl Progress {
 
     /// Why the client's side ended it.
     pub fn failure(&self) -> Option<BodyError> {
-        match self.failure.load(Ordering::Acquire) {
-            1 => Some(BodyError::Timeout),
-            2 => Some(BodyError::Broken),
-            _ => None,
-        }
+        BodyError::numbered(self.failure.load(Ordering::Acquire))
+    }
+}
+
+/// What comes behind the held beginning.
+enum Rest {
+    /// Straight from the client.
+    Unread(Incoming),
+    /// Inspected as it passes; has a clock of its own, which stands while windows are scored.
+    Inspected(Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, BodyError>> + Send>>),
+}
+
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unread(_) => "Unread",
+            Self::Inspected(_) => "Inspected",
+        })
     }
 }
 
@@ -79,7 +101,7 @@ impl Progress {
 pub struct UpstreamBody {
     first: Bytes,
     second: Bytes,
-    rest: Option<Incoming>,
+    rest: Option<Rest>,
     left: Option<u64>,
     stall: Stall,
     progress: Arc<Progress>,
@@ -102,7 +124,7 @@ impl UpstreamBody {
         let length = data.len() as u64;
         self.left = self.left.map(|left| left.saturating_sub(length));
         self.progress.bytes.fetch_add(length, Ordering::AcqRel);
-        if self.is_end_stream() {
+        if self.left == Some(0) || self.is_end_stream() {
             self.progress.done.store(true, Ordering::Release);
         }
         Poll::Ready(Some(Ok(Frame::data(data))))
@@ -133,31 +155,37 @@ impl Body for UpstreamBody {
             return this.yielded(data);
         }
         loop {
-            let Some(rest) = &mut this.rest else {
-                this.progress.done.store(true, Ordering::Release);
-                return Poll::Ready(None);
+            let frame = match &mut this.rest {
+                None => {
+                    this.progress.done.store(true, Ordering::Release);
+                    return Poll::Ready(None);
+                }
+                Some(Rest::Inspected(frames)) => ready!(frames.as_mut().poll_next(cx)),
+                Some(Rest::Unread(incoming)) => match Pin::new(incoming).poll_frame(cx) {
+                    Poll::Ready(frame) => {
+                        this.stall.progress();
+                        frame.map(|frame| frame.map_err(|_| BodyError::Broken))
+                    }
+                    Poll::Pending => {
+                        ready!(this.stall.poll(cx));
+                        Some(Err(BodyError::Timeout))
+                    }
+                },
             };
-            match Pin::new(rest).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    this.stall.progress();
-                    match frame.into_data() {
-                        Ok(data) => return this.yielded(data),
-                        Err(frame) => {
-                            if let Ok(mut trailers) = frame.into_trailers() {
-                                headers::sanitize_trailers(&mut trailers);
-                                this.rest = None;
-                                this.progress.done.store(true, Ordering::Release);
-                                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                            }
+            match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => return this.yielded(data),
+                    Err(frame) => {
+                        if let Ok(mut trailers) = frame.into_trailers() {
+                            headers::sanitize_trailers(&mut trailers);
+                            this.rest = None;
+                            this.progress.done.store(true, Ordering::Release);
+                            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                         }
                     }
-                }
-                Poll::Ready(Some(Err(_))) => return this.failed(BodyError::Broken),
-                Poll::Ready(None) => this.rest = None,
-                Poll::Pending => {
-                    ready!(this.stall.poll(cx));
-                    return this.failed(BodyError::Timeout);
-                }
+                },
+                Some(Err(error)) => return this.failed(error),
+                None => this.rest = None,
             }
         }
     }
@@ -165,7 +193,11 @@ impl Body for UpstreamBody {
     fn is_end_stream(&self) -> bool {
         self.first.is_empty()
             && self.second.is_empty()
-            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+            && match &self.rest {
+                None => true,
+                Some(Rest::Unread(incoming)) => incoming.is_end_stream(),
+                Some(Rest::Inspected(_)) => false,
+            }
     }
 
     fn size_hint(&self) -> SizeHint {

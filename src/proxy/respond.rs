@@ -130,6 +130,8 @@ impl Interruption {
                 Side::Proxy,
                 "Too many large requests are being inspected. Please try again.",
             ),
+            Self::Body(BodyError::Blocked) => Self::Blocked.text(),
+            Self::Body(BodyError::NotInspected) => Self::NotInspected.text(),
             Self::Body(BodyError::Broken) | Self::Upstream(UpstreamError::Client(_)) => of(
                 S::BAD_REQUEST,
                 "body_broken",

@@ -13,6 +13,7 @@ use http::{Method, StatusCode, Uri};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::ClientConnection;
+use super::body::passing::Findings;
 use super::headers::{REQUEST_ID, Scheme};
 use super::respond::Format;
 use crate::audit::Entry;
@@ -43,6 +44,8 @@ pub(super) struct Transaction {
     pub(super) host: Option<Authority>,
     pub(super) route: Option<Arc<Route>>,
     pub(super) decision: Option<Decision>,
+    /// What was found in the body as it passed.
+    pub(super) findings: Option<Arc<Findings>>,
     /// The request, when capture wants it.
     pub(super) draft: Option<Draft>,
     /// Why we answer ourselves.
@@ -87,6 +90,7 @@ impl Transaction {
             host: None,
             route: None,
             decision: None,
+            findings: None,
             draft: None,
             error: None,
             status: CLIENT_GONE,
@@ -146,6 +150,9 @@ impl Transaction {
         if self.decision.is_none() {
             // The client left before there was one: that is recorded like everything else.
             self.refuse(Cause::Refused);
+        }
+        if let (Some(findings), Some(decision)) = (&self.findings, &mut self.decision) {
+            findings.apply(decision);
         }
         let Some(route) = &self.route else { return };
         let Some(decision) = &self.decision else {

@@ -24,6 +24,7 @@ mod http;
 mod http2_upstream;
 mod identity;
 mod memory;
+mod passing;
 mod policy;
 mod programs;
 mod reload;
