@@ -55,6 +55,8 @@ pub struct Entry<'a> {
     pub whole: Duration,
     /// From the forwarded request to the upstream's response headers.
     pub upstream: Option<Duration>,
+    /// Why the proxy answered itself, as in `weir_errors_total`.
+    pub error: Option<&'static str>,
 }
 
 /// The handle that requests record through. Cheap; lives as long as the process.
@@ -298,6 +300,8 @@ struct Record {
     action: &'static str,
     mode: Mode,
     #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detectors: Option<Detectors>,
@@ -347,6 +351,7 @@ impl Record {
                 Action::Block { .. } => "block",
             },
             mode: decision.mode,
+            error: entry.error,
             failure: match decision.cause {
                 Cause::Failed { failure, .. } => Some(failure.name()),
                 _ => None,

@@ -4,10 +4,14 @@
 //! ran out of descriptors; it ends when it is told to, and then lets requests in flight finish.
 
 pub mod client;
+mod frames;
 pub mod framing;
+pub mod head;
 mod io;
 pub mod proxy_protocol;
 pub mod socket;
+mod state;
+pub mod violation;
 
 use std::convert::Infallible;
 use std::io::ErrorKind;
@@ -29,13 +33,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-pub use io::{ConnectionState, InFlight};
+pub use framing::is_forbidden_trailer;
+pub use head::HeadLimits;
+pub use state::{ConnectionState, InFlight};
 
-use self::io::{ClientIo, IoTimeouts};
+use self::io::{ClientIo, IoTimeouts, Rules};
 use self::proxy_protocol::HeaderError;
 use self::socket::{Farewell, Listening};
+use crate::config::Listener;
 use crate::proxy::headers::Scheme;
-use crate::proxy::{ClientConnection, Proxy, Slot};
+use crate::proxy::respond::{self, Interruption};
+use crate::proxy::{ClientConnection, ClientSlot, Proxy, Slot};
 use crate::runtime::Snapshot;
 use crate::tls::handshake::{self, Bounds};
 
@@ -50,6 +58,10 @@ const SMALLEST_BUFFER: usize = 8 * 1024;
 /// may make us hold.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// What HTTP/2 counts for a field beside its name and value (RFC 9113, 6.5.2).
+const FIELD_OVERHEAD: usize = 32;
+/// Streams that h2 resets for a client's mistakes before it ends the connection; `frames` counts them as well.
+const LOCAL_RESETS: usize = 256;
 
 /// Serves one socket of the configuration's `index`th listener until `stop` turns true (or its sender is gone), then
 /// drains.
@@ -136,14 +148,20 @@ impl Gate {
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
-        let Some(slot) = self.proxy.admit() else {
-            // Dropping it now costs the least; a page would need a task and, with TLS, a handshake.
-            return;
+        let slot = match self.proxy.admit() {
+            Ok(slot) => slot,
+            Err(why) => {
+                let snapshot = self.proxy.shared().pin();
+                let listener = snapshot.config.listeners.get(self.index);
+                let scheme = listener.map_or(Scheme::Https, scheme_of);
+                return turn_away(&stream, &why, scheme);
+            }
         };
         let arrival = Arrival {
             peer,
             stop: self.stop.clone(),
             place: Place {
+                client: None,
                 _slot: slot,
                 _open: self.open.clone(),
             },
@@ -159,10 +177,11 @@ struct Arrival {
     place: Place,
 }
 
-/// What a connection holds until its last byte, also as a tunnel: its room under the limit, and its name on the list of
+/// What a connection holds until its last byte, also as a tunnel: its room under the limits, and its name on the list of
 /// those that a drain waits for.
 #[derive(Debug)]
 pub(crate) struct Place {
+    client: Option<ClientSlot>,
     _slot: Slot,
     _open: watch::Receiver<()>,
 }
@@ -194,6 +213,7 @@ fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, mut arrival: 
             return;
         };
         let settings = Settings::new(&snapshot, listener.http2);
+        let scheme = scheme_of(listener);
         let patience = snapshot.config.timeouts.handshake;
         let announcing = &listener.proxy_protocol;
         let source = match proxy_protocol::source(&mut stream, peer, announcing, patience).await {
@@ -206,6 +226,10 @@ fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, mut arrival: 
         };
         let peer = source.address;
         arrival.peer = peer;
+        match proxy.admit_client(&snapshot, peer.ip()) {
+            Ok(slot) => arrival.place.client = Some(slot),
+            Err(why) => return turn_away(&stream, &why, scheme),
+        }
         if listener.tls.is_none() {
             // Requests pin their own: a connection that stays must not keep an old model in memory.
             drop(snapshot);
@@ -239,28 +263,48 @@ fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, mut arrival: 
     });
 }
 
+fn scheme_of(listener: &Listener) -> Scheme {
+    match listener.tls {
+        Some(_) => Scheme::Https,
+        None => Scheme::Http,
+    }
+}
+
+/// Says why before closing, as far as the socket takes it at once: whoever floods us is not waited for.
+fn turn_away(stream: &TcpStream, why: &Interruption, scheme: Scheme) {
+    tracing::debug!(cause = why.name(), "connection refused");
+    // Nothing can be said before a handshake, which would cost more than the connection is worth.
+    if scheme == Scheme::Http {
+        let _ = stream.try_write(&respond::raw(why));
+    }
+}
+
 /// What a connection takes from the snapshot that it was accepted under. Requests pin their own.
 struct Settings {
-    http2: bool,
+    rules: Rules,
     streams: u32,
-    headers: usize,
-    header_bytes: usize,
-    timeouts: IoTimeouts,
     /// What the upstream is told of the client's certificate.
     subject: Option<HeaderValue>,
+    requests: u64,
 }
 
 impl Settings {
     fn new(snapshot: &Snapshot, http2: bool) -> Self {
         let (limits, timeouts) = (&snapshot.config.limits, &snapshot.config.timeouts);
         Self {
-            http2,
             streams: limits.http2_streams,
-            headers: limits.headers,
-            header_bytes: limits.header_bytes.as_usize().max(SMALLEST_BUFFER),
-            timeouts: IoTimeouts {
-                header: timeouts.header,
-                idle: timeouts.idle,
+            requests: limits.requests_per_connection as u64,
+            rules: Rules {
+                http2,
+                head: HeadLimits {
+                    fields: limits.headers,
+                    bytes: limits.header_bytes.as_usize(),
+                    target: limits.target_bytes.as_usize(),
+                },
+                timeouts: IoTimeouts {
+                    header: timeouts.header,
+                    idle: timeouts.idle,
+                },
             },
             subject: None,
         }
@@ -277,13 +321,18 @@ async fn connection<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Arrival { peer, stop, place } = arrival;
-    let state = Arc::new(ConnectionState::default());
+    let state = Arc::new(ConnectionState::new(settings.requests));
     state.occupy(place);
     let farewell = farewell(stop, &state, proxy);
-    let io = TokioIo::new(ClientIo::new(stream, Arc::clone(&state), settings.timeouts));
     let client = ClientConnection::new(peer, scheme, Arc::clone(&state))
         .with_subject(settings.subject.clone());
     let client = Arc::new(client);
+    let report = {
+        let (proxy, client) = (Arc::clone(proxy), Arc::clone(&client));
+        Box::new(move |abuse| proxy.abused(&client, abuse))
+    };
+    let io = ClientIo::new(stream, Arc::clone(&state), settings.rules, report);
+    let io = TokioIo::new(io);
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (proxy, client) = (Arc::clone(proxy), Arc::clone(&client));
         state.speaks(request.version());
@@ -296,12 +345,18 @@ async fn connection<S>(
             Ok::<_, Infallible>(response)
         }
     });
-    let served = if settings.http2 {
+    let last_request = async {
+        tokio::select! {
+            () = farewell(stop, &state, proxy) => {}
+            () = state.exhausted() => {}
+        }
+    };
+    let served = if settings.rules.http2 {
         let builder = either_version(settings);
         let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
         tokio::select! {
             served = connection.as_mut() => served.map_err(|error| error.to_string()),
-            () = farewell => {
+            () = last_request => {
                 connection.as_mut().graceful_shutdown();
                 connection.await.map_err(|error| error.to_string())
             }
@@ -314,7 +369,7 @@ async fn connection<S>(
         );
         tokio::select! {
             served = connection.as_mut() => served.map_err(|error| error.to_string()),
-            () = farewell => {
+            () = last_request => {
                 connection.as_mut().graceful_shutdown();
                 connection.await.map_err(|error| error.to_string())
             }
@@ -333,6 +388,23 @@ fn say_goodbye<B>(version: Version, response: &mut Response<B>) {
     }
 }
 
+impl Settings {
+    /// hyper's own limits lie behind those of `ClientIo`, so that it never refuses a head by itself.
+    fn buffer(&self) -> usize {
+        self.rules.head.bytes + SMALLEST_BUFFER
+    }
+
+    fn fields(&self) -> usize {
+        self.rules.head.fields + 1
+    }
+
+    /// Between the limit and twice as much the proxy answers; beyond, h2 drops the fields as it decodes them.
+    fn header_list(&self) -> u32 {
+        let bytes = 2 * (self.rules.head.bytes + self.rules.head.fields * FIELD_OVERHEAD);
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}
+
 fn either_version(settings: &Settings) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -340,15 +412,16 @@ fn either_version(settings: &Settings) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // Deadlines for headers are kept by `ClientIo`, which can tell an idle connection from a slow one.
         .header_read_timeout(None)
-        .max_headers(settings.headers)
-        .max_buf_size(settings.header_bytes);
+        .max_headers(settings.fields())
+        .max_buf_size(settings.buffer());
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.streams)
+        .max_local_error_reset_streams(LOCAL_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(settings.header_bytes).unwrap_or(u32::MAX));
+        .max_header_list_size(settings.header_list());
     builder
 }
 
@@ -357,8 +430,8 @@ fn http1_only(settings: &Settings) -> http1::Builder {
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        .max_headers(settings.headers)
-        .max_buf_size(settings.header_bytes);
+        .max_headers(settings.fields())
+        .max_buf_size(settings.buffer());
     builder
 }
 

@@ -18,19 +18,20 @@ mod transaction;
 mod tunnel;
 pub mod upstream;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
+use dashmap::DashMap;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::body::budget::HeldBudget;
-use self::guard::{HeadLimits, Refusal};
+use self::guard::Refusal;
 use self::headers::{REQUEST_ID, Scheme, Upgrade};
 use self::respond::{Interruption, id_value};
 use self::response::ResponseBody;
@@ -38,10 +39,16 @@ use self::transaction::Transaction;
 use self::upstream::{Series, Upstream};
 use crate::config::Mode;
 use crate::detect::{self, Cause};
-use crate::listen::ConnectionState;
-use crate::runtime::{Route, Shared};
+use crate::listen::violation::Abuse;
+use crate::listen::{ConnectionState, HeadLimits};
+use crate::runtime::{Route, Shared, Snapshot};
 use crate::telemetry::{Metrics, panics};
 use crate::tls::handshake::Handshakes;
+use crate::units::ClientIp;
+
+/// The method under which a whole connection is recorded.
+static PRI: LazyLock<Method> =
+    LazyLock::new(|| Method::from_bytes(b"PRI").unwrap_or(Method::OPTIONS));
 
 /// What all requests share beside [`Shared`].
 #[derive(Debug)]
@@ -52,6 +59,8 @@ pub struct Proxy {
     /// Room for requests in flight: what comes beyond is turned away before it is read.
     requests: Arc<Semaphore>,
     handshakes: Handshakes,
+    /// Connections of each client; one without any is not in it.
+    clients: Arc<DashMap<u128, usize>>,
 }
 
 /// A client connection as its requests see it.
@@ -97,6 +106,22 @@ impl Drop for Slot {
     }
 }
 
+/// One of the connections that a client may have, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct ClientSlot(Option<(Arc<DashMap<u128, usize>>, u128)>);
+
+impl Drop for ClientSlot {
+    fn drop(&mut self) {
+        let Some((clients, key)) = &self.0 else {
+            return;
+        };
+        clients.remove_if_mut(key, |_, count| {
+            *count = count.saturating_sub(1);
+            *count == 0
+        });
+    }
+}
+
 impl Proxy {
     /// A proxy over `shared`. `limits.connections`, `limits.requests` and `limits.inspect_memory` of the present configuration hold for
     /// the life of the process. Begins to check upstreams: needs a runtime.
@@ -112,6 +137,7 @@ impl Proxy {
             )),
             requests: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
             handshakes: Handshakes::default(),
+            clients: Arc::default(),
             shared,
         })
     }
@@ -127,17 +153,59 @@ impl Proxy {
     }
 
     /// Room for one more connection, if there is any.
-    pub(crate) fn admit(&self) -> Option<Slot> {
+    pub(crate) fn admit(&self) -> Result<Slot, Interruption> {
         let metrics = Arc::clone(&self.shared.metrics);
         let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
-            metrics.connections_refused.inc();
-            return None;
+            metrics.connection_refused("total");
+            return Err(Interruption::Crowded);
         };
         metrics.connections.inc();
-        Some(Slot {
+        Ok(Slot {
             metrics,
             _permit: permit,
         })
+    }
+
+    /// Room for one more connection of this client. A trusted proxy brings many clients and is bounded by
+    /// `limits.connections` alone.
+    pub(crate) fn admit_client(
+        &self,
+        snapshot: &Snapshot,
+        peer: IpAddr,
+    ) -> Result<ClientSlot, Interruption> {
+        let config = &snapshot.config;
+        let address = peer.to_canonical();
+        if config
+            .trusted_proxies
+            .iter()
+            .any(|net| net.contains(&address))
+        {
+            return Ok(ClientSlot(None));
+        }
+        let key = ClientIp::new(peer).limit_key();
+        let mut count = self.clients.entry(key).or_default();
+        if *count >= config.limits.connections_per_client {
+            self.shared.metrics.connection_refused("client");
+            return Err(Interruption::ClientCrowded);
+        }
+        *count += 1;
+        Ok(ClientSlot(Some((Arc::clone(&self.clients), key))))
+    }
+
+    /// Records that a client abuses its HTTP/2 connection: there is no request that could be answered, so the record
+    /// has the method `PRI`, the target `*` and no status.
+    pub(crate) fn abused(&self, connection: &ClientConnection, abuse: Abuse) {
+        let mut request = Request::new(());
+        *request.method_mut() = PRI.clone();
+        *request.uri_mut() = Uri::from_static("*");
+        *request.version_mut() = Version::HTTP_2;
+        let (head, ()) = request.into_parts();
+        let mut tx = Transaction::begin(&self.shared, connection, &head);
+        tracing::info!(request_id = %tx.id, client = %tx.client.ip, cause = abuse.name(), "HTTP/2 connection abused");
+        attribute(&mut tx, &head);
+        tx.error = Some(abuse.name());
+        tx.status = 0;
+        tx.refuse(Cause::Refused);
     }
 
     /// Answers one request, whatever happens.
@@ -148,11 +216,16 @@ impl Proxy {
     ) -> Response<ResponseBody> {
         let (head, body) = request.into_parts();
         let mut tx = Transaction::begin(&self.shared, connection, &head);
+        tx.ordinal = connection.requests.fetch_add(1, Ordering::Relaxed) + 1;
         tx.room = Arc::clone(&self.requests).try_acquire_owned().ok();
         // A panic ends one request. What it leaves behind is the transaction, whose fields are plain values.
         let phases = panics::caught(self.phases(&mut tx, connection, head, body));
         let why = match phases.await {
             Ok(Ok(response)) => return response::finish(response, tx),
+            Ok(Err(why)) if why.is_broken_body() => {
+                // That a body broke off says less than what is wrong with it.
+                broken_framing(&tx, connection).unwrap_or(why)
+            }
             Ok(Err(why)) => why,
             Err(panic) => {
                 tracing::error!(request_id = %tx.id, place = panic.place, "a request panicked");
@@ -184,23 +257,30 @@ impl Proxy {
     }
 }
 
+/// The refusal of a request whose bytes offend.
+fn broken_framing(tx: &Transaction, connection: &ClientConnection) -> Option<Interruption> {
+    let violation = connection.state.violation(tx.ordinal)?;
+    Some(Interruption::Refused(Refusal::Framing(violation)))
+}
+
 /// Protocol sanity: refuses what is ambiguous, removes what must not travel on, and settles which host it is for.
 fn sanity(
     tx: &mut Transaction,
     connection: &ClientConnection,
     head: &mut Parts,
 ) -> Result<Option<Upgrade>, Interruption> {
-    let ordinal = connection.requests.fetch_add(1, Ordering::Relaxed) + 1;
-    if let Some(violation) = connection.state.violation(ordinal) {
-        return Err(Interruption::Refused(Refusal::Framing(violation)));
+    if let Some(refused) = broken_framing(tx, connection) {
+        return Err(refused);
     }
     let limits = &tx.snapshot.config.limits;
     let limits = HeadLimits {
         fields: limits.headers,
         bytes: limits.header_bytes.as_usize(),
+        target: limits.target_bytes.as_usize(),
     };
     let authority = guard::check(head, limits).map_err(Interruption::Refused)?;
     let upgrade = headers::sanitize_request(&mut head.headers, head.version, tx.client.trust);
+    guard::check_names(&head.headers).map_err(Interruption::Refused)?;
     name_request(
         &mut head.headers,
         tx,

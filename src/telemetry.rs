@@ -103,10 +103,10 @@ pub mod names {
         "weir_tls_handshakes",
         "TLS handshakes of clients by outcome",
     );
-    /// At `limits.connections`.
+    /// By `cause`: `total` at `limits.connections`, `client` at `limits.connections_per_client`.
     pub const CONNECTIONS_REFUSED: Described = Described(
         "weir_connections_refused",
-        "Client connections refused at the limit",
+        "Client connections refused at a limit, by cause",
     );
     /// The writer could not keep up, or could not write.
     pub const AUDIT_DROPPED: Described =
@@ -193,8 +193,7 @@ pub struct Metrics {
     pub generation: Gauge,
     /// Open client connections.
     pub connections: Gauge,
-    /// Connections refused at `limits.connections`.
-    pub connections_refused: Counter,
+    connections_refused: Family<Labels, Counter>,
     /// Decision records dropped.
     pub audit_dropped: Counter,
     /// Captured requests dropped.
@@ -263,7 +262,7 @@ impl Metrics {
             model,
             generation: add(r, names::GENERATION, Gauge::default()),
             connections: add(r, names::CONNECTIONS, Gauge::default()),
-            connections_refused: counter(r, names::CONNECTIONS_REFUSED),
+            connections_refused: counters(r, names::CONNECTIONS_REFUSED),
             audit_dropped: counter(r, names::AUDIT_DROPPED),
             capture_dropped: counter(r, names::CAPTURE_DROPPED),
             captured: counter(r, names::CAPTURED),
@@ -303,6 +302,13 @@ impl Metrics {
     pub fn handshake(&self, outcome: &'static str) {
         self.handshakes
             .get_or_create(&vec![("outcome", outcome.to_owned())])
+            .inc();
+    }
+
+    /// Counts a connection that was turned away.
+    pub fn connection_refused(&self, cause: &'static str) {
+        self.connections_refused
+            .get_or_create(&vec![("cause", cause.to_owned())])
             .inc();
     }
 

@@ -19,6 +19,7 @@ fn entry<'a>(decision: &'a Decision, target: &'a str) -> Entry<'a> {
         response_bytes: 12,
         whole: Duration::from_micros(900),
         upstream: None,
+        error: None,
     }
 }
 

@@ -238,9 +238,22 @@ fn limits(item: Option<&Item<'_>>) -> Limits {
             .and_then(|item| item.size(range))
             .unwrap_or(default)
     };
+    let connections = count("connections", 1..=1_000_000, 4_096);
     Limits {
-        connections: count("connections", 1..=1_000_000, 4_096),
         requests: count("requests", 1..=1_000_000, 4_096),
+        connections,
+        // No one client may take everybody's share.
+        connections_per_client: count(
+            "connections_per_client",
+            1..=1_000_000,
+            connections.div_ceil(2),
+        ),
+        requests_per_connection: count("requests_per_connection", 1..=1_000_000_000, 100_000),
+        target_bytes: size(
+            "target_bytes",
+            Bytes::kib(1)..=Bytes::kib(60),
+            Bytes::kib(16),
+        ),
         header_bytes: size(
             "header_bytes",
             Bytes::kib(8)..=Bytes::mib(1),

@@ -265,6 +265,12 @@ pub struct Limits {
     pub connections: usize,
     /// Requests in flight, tunnels included: 503 beyond.
     pub requests: usize,
+    /// Of these, connections of one client (of one /64 for IPv6); trusted proxies are exempt.
+    pub connections_per_client: usize,
+    /// Requests on one connection; it is closed behind the last.
+    pub requests_per_connection: usize,
+    /// Bytes of a request target: 414 beyond.
+    pub target_bytes: Bytes,
     /// Bytes of request line and headers: 431 beyond.
     pub header_bytes: Bytes,
     /// Header fields: 431 beyond.

@@ -4,56 +4,28 @@
 //! hyper decides what a message is. This exists because hyper resolves some conflicts silently (it drops
 //! `Content-Length` beside `Transfer-Encoding`), and whoever sends such a thing is probing for request smuggling.
 
-use std::fmt;
+use super::head::{self, Announced, HeadLimits};
+use super::violation::Violation;
 
-/// The bytes of a line that are kept: framing headers are short, and a longer one is an offence in itself.
-const LINE_LIMIT: usize = 256;
-
-/// Why a request's framing is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Violation {
-    /// Both `Content-Length` and `Transfer-Encoding`.
-    LengthAndEncoding = 1,
-    /// More than one `Content-Length`, or one that is no plain number.
-    ContentLength = 2,
-    /// A `Transfer-Encoding` that is not exactly `chunked`, once, in HTTP/1.1.
-    TransferEncoding = 3,
-    /// A line continued on the next (obs-fold).
-    FoldedHeader = 4,
-    /// A line that ends with LF alone.
-    BareLineFeed = 5,
-}
-
-impl Violation {
-    /// The violation of a stored code.
-    pub(crate) const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::LengthAndEncoding),
-            2 => Some(Self::ContentLength),
-            3 => Some(Self::TransferEncoding),
-            4 => Some(Self::FoldedHeader),
-            5 => Some(Self::BareLineFeed),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LengthAndEncoding => "both Content-Length and Transfer-Encoding",
-            Self::ContentLength => "a repeated or malformed Content-Length",
-            Self::TransferEncoding => "a Transfer-Encoding other than one `chunked`",
-            Self::FoldedHeader => "a header line folded over two lines",
-            Self::BareLineFeed => "a line that ends without a carriage return",
-        })
-    }
-}
+/// What begins an HTTP/2 connection (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes of empty lines before a request: some old clients end a body with one.
+const EMPTY_LINES: usize = 8;
+/// Bytes of a chunk's size line: a size and a short extension.
+const CHUNK_LINE: usize = 128;
+/// Bytes of all extensions of a body's chunks; hyper takes 16 KiB.
+const EXTENSIONS: usize = 8 * 1024;
+/// Bytes of all trailers of a body; hyper takes 16 KiB.
+const TRAILERS: usize = 8 * 1024;
+/// Framing of chunks that is free. Beyond it framing may be this many times the data: pieces of two bytes pass.
+const FREE_OVERHEAD: u64 = 64 * 1024;
+const OVERHEAD: u64 = 4;
+/// Digits of a chunk's size.
+const SIZE_DIGITS: usize = 15;
 
 /// Where in a connection's byte stream the reader stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// Between requests.
     Idle,
     /// A request's head has begun.
@@ -69,93 +41,144 @@ enum State {
     ChunkSize,
     Chunk(u64),
     Trailers,
+    /// The last request asked for another protocol: what follows cannot be read before its answer is known.
+    Awaiting,
+    Http2,
     Off,
 }
 
-/// What the head read so far says about the body.
-#[derive(Debug, Default, Clone, Copy)]
-struct Head {
-    lines: u32,
-    http_10: bool,
-    length: Option<u64>,
-    chunked: bool,
+/// What to do with bytes that were looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// So many from their beginning may be read; the others are an unfinished head, or an offending one.
+    pub pass: usize,
+    /// What is wrong with the bytes behind.
+    pub violation: Option<Violation>,
 }
 
 /// The state of one connection.
 #[derive(Debug)]
-pub(crate) struct Framing {
+pub struct Framing {
     state: State,
-    head: Head,
-    /// The kept beginning of an unfinished line, and its whole length.
+    limits: HeadLimits,
+    http2: bool,
+    /// Of an unfinished head: bytes looked at, and whether a line with something on it has begun.
+    scanned: usize,
+    line_start: usize,
+    begun: bool,
+    unfinished: bool,
+    /// The kept beginning of an unfinished line of chunked framing.
     line: Vec<u8>,
-    line_length: usize,
-    last: u8,
+    overhead: u64,
+    data: u64,
+    extensions: usize,
+    /// Fields and bytes of trailers.
+    trailers: (usize, usize),
+    awaits: bool,
     heads: u64,
 }
 
 impl Framing {
-    pub(crate) fn new() -> Self {
+    pub fn new(limits: HeadLimits, http2: bool) -> Self {
         Self {
             state: State::Head,
-            head: Head::default(),
+            limits,
+            http2,
+            scanned: 0,
+            line_start: 0,
+            begun: false,
+            unfinished: false,
             line: Vec::new(),
-            line_length: 0,
-            last: 0,
+            overhead: 0,
+            data: 0,
+            extensions: 0,
+            trailers: (0, 0),
+            awaits: false,
             heads: 0,
         }
     }
 
-    /// Stops watching: the bytes are no longer HTTP/1 (HTTP/2, a tunnel).
-    pub(crate) fn stop(&mut self) {
+    /// Stops watching: the bytes are no longer HTTP/1 (a tunnel).
+    pub fn stop(&mut self) {
         self.state = State::Off;
         self.line = Vec::new();
     }
 
-    pub(crate) fn phase(&self) -> Phase {
+    pub fn phase(&self) -> Phase {
         match self.state {
-            State::Head if self.head.lines == 0 && self.line_length == 0 => Phase::Idle,
+            State::Head if !self.unfinished => Phase::Idle,
             State::Head => Phase::Head,
+            State::Awaiting => Phase::Idle,
             _ => Phase::Other,
         }
     }
 
     /// Whether a body of HTTP/1 comes next.
-    pub(crate) fn in_body(&self) -> bool {
+    pub fn in_body(&self) -> bool {
         matches!(
             self.state,
             State::Body(_) | State::ChunkSize | State::Chunk(_)
         )
     }
 
-    /// Whether the stream stands inside a message: closing now would leave bytes unread.
-    pub(crate) fn inside_message(&self) -> bool {
-        !matches!(self.phase(), Phase::Idle)
+    /// Whether these bytes are HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.state == State::Http2
     }
 
-    /// Follows `bytes`; the first violation comes with the ordinal of its request (from 1) and ends the watch.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Option<(u64, Violation)> {
-        while !bytes.is_empty() {
-            match self.state {
-                State::Off => return None,
-                State::Body(left) => bytes = self.skip(bytes, left, State::Body, State::Head),
+    /// Whether an upgrade has been asked for and not been answered.
+    pub fn is_awaiting(&self) -> bool {
+        self.state == State::Awaiting
+    }
+
+    /// The upgrade that was asked for did not come: what follows is a request.
+    pub fn resume(&mut self) {
+        self.state = State::Head;
+    }
+
+    /// Requests whose head was complete.
+    pub fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// Bounds on heads.
+    pub fn limits(&self) -> &HeadLimits {
+        &self.limits
+    }
+
+    /// Looks at the bytes that have not passed yet. Those of an unfinished head are to be shown again, with what
+    /// follows them.
+    pub fn advance(&mut self, bytes: &[u8]) -> Seen {
+        let mut rest = bytes;
+        let mut violation = None;
+        while !rest.is_empty() && violation.is_none() {
+            let left = rest;
+            let step = match self.state {
+                State::Off | State::Http2 => Ok(&[][..]),
+                State::Body(left) => Ok(self.skip(rest, left, State::Body, None)),
                 State::Chunk(left) => {
-                    bytes = self.skip(bytes, left, State::Chunk, State::ChunkSize)
+                    Ok(self.skip(rest, left, State::Chunk, Some(State::ChunkSize)))
                 }
-                State::Head | State::ChunkSize | State::Trailers => {
-                    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-                        self.keep(bytes);
-                        return None;
-                    };
-                    let (line, rest) = bytes.split_at(end);
-                    bytes = rest.get(1..).unwrap_or_default();
-                    if let Err(violation) = self.finish_line(line) {
-                        self.stop();
-                        return Some((self.heads, violation));
-                    }
+                State::ChunkSize | State::Trailers => self.chunk_line(rest),
+                State::Awaiting => break,
+                State::Head => match self.head(rest) {
+                    Ok(Some(after)) => Ok(after),
+                    Ok(None) => break,
+                    Err(found) => Err(found),
+                },
+            };
+            match step {
+                Ok(after) => rest = after,
+                Err(found) => {
+                    rest = left;
+                    violation = Some(found);
                 }
             }
         }
-        None
+        Seen {
+            pass: bytes.len() - rest.len(),
+            violation,
+        }
     }
 
     fn skip<'b>(
@@ -163,234 +186,212 @@ impl Framing {
         bytes: &'b [u8],
         left: u64,
         more: fn(u64) -> State,
-        done: State,
+        done: Option<State>,
     ) -> &'b [u8] {
         let length = bytes.len() as u64;
         if left > length {
             self.state = more(left - length);
             return &[];
         }
-        self.state = done;
+        match done {
+            Some(state) => self.state = state,
+            None => self.message_ends(),
+        }
         bytes.get(left as usize..).unwrap_or_default()
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        let room = LINE_LIMIT.saturating_sub(self.line.len()).min(bytes.len());
-        self.line.extend(bytes.iter().take(room));
-        self.line_length += bytes.len();
-        self.last = bytes.last().copied().unwrap_or(self.last);
-    }
-
-    fn finish_line(&mut self, end: &[u8]) -> Result<(), Violation> {
-        if self.line_length == 0 {
-            let line = end.strip_suffix(b"\r").unwrap_or(end);
-            return self.on_line(line, end.last() == Some(&b'\r'));
-        }
-        self.keep(end);
-        let mut line = std::mem::take(&mut self.line);
-        if line.len() == self.line_length && line.last() == Some(&b'\r') {
-            line.pop();
-        }
-        self.line_length = 0;
-        let outcome = self.on_line(&line, self.last == b'\r');
-        line.clear();
-        self.line = line;
-        outcome
-    }
-
-    fn on_line(&mut self, line: &[u8], carriage_return: bool) -> Result<(), Violation> {
-        match self.state {
-            State::ChunkSize => {
-                self.state = match chunk_size(line) {
-                    Some(0) => State::Trailers,
-                    Some(size) => State::Chunk(size.saturating_add(2)),
-                    None => State::Off,
-                };
-                Ok(())
-            }
-            State::Trailers => {
-                if line.is_empty() {
-                    self.state = State::Head;
-                }
-                Ok(())
-            }
-            _ if self.head.lines == 0 => self.on_request_line(line, carriage_return),
-            _ => self.on_header(line, carriage_return),
-        }
-    }
-
-    fn on_request_line(&mut self, line: &[u8], carriage_return: bool) -> Result<(), Violation> {
-        if line.is_empty() {
-            return Ok(());
-        }
-        if line == b"PRI * HTTP/2.0" || line.starts_with(b"CONNECT ") {
-            self.stop();
-            return Ok(());
-        }
-        self.heads += 1;
-        self.head = Head {
-            lines: 1,
-            http_10: line.ends_with(b"HTTP/1.0"),
-            ..Head::default()
-        };
-        if carriage_return {
-            Ok(())
+    fn message_ends(&mut self) {
+        self.state = if std::mem::take(&mut self.awaits) {
+            State::Awaiting
         } else {
-            Err(Violation::BareLineFeed)
+            State::Head
+        };
+    }
+
+    /// What follows the head, when it is complete.
+    fn head<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<&'b [u8]>, Violation> {
+        if self.heads == 0 && self.http2 {
+            if bytes.starts_with(PREFACE) {
+                self.state = State::Http2;
+                return Ok(Some(&[]));
+            }
+            if PREFACE.starts_with(bytes) {
+                self.unfinished = true;
+                return Ok(None);
+            }
+        }
+        let Some(end) = self.head_end(bytes)? else {
+            self.unfinished = true;
+            return Ok(None);
+        };
+        let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+        if head.len() > self.limits.bytes {
+            return Err(Violation::HeadersTooLarge);
+        }
+        let announced = head::check(head, &self.limits)?;
+        self.scanned = 0;
+        self.line_start = 0;
+        self.begun = false;
+        self.unfinished = false;
+        self.heads += 1;
+        self.body_of(announced);
+        Ok(Some(rest))
+    }
+
+    fn body_of(&mut self, announced: Announced) {
+        self.awaits = announced.upgrade;
+        self.overhead = 0;
+        self.data = 0;
+        self.extensions = 0;
+        self.trailers = (0, 0);
+        match announced.length {
+            _ if announced.chunked => self.state = State::ChunkSize,
+            Some(length) if length > 0 => self.state = State::Body(length),
+            _ => self.message_ends(),
         }
     }
 
-    fn on_header(&mut self, line: &[u8], carriage_return: bool) -> Result<(), Violation> {
-        if !carriage_return {
-            return Err(Violation::BareLineFeed);
+    /// Where the head ends. Refuses early what cannot become one.
+    fn head_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Violation> {
+        let first = bytes.iter().find(|byte| !matches!(byte, b'\r' | b'\n'));
+        if first.is_some_and(|byte| !head::is_token(*byte)) {
+            return Err(Violation::RequestLine);
         }
-        if line.is_empty() {
-            return self.on_head_end();
+        let mut at = self.scanned;
+        while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+            let line = bytes.get(self.line_start..at + found).unwrap_or_default();
+            at += found + 1;
+            self.line_start = at;
+            if !matches!(line, b"" | b"\r") {
+                self.begun = true;
+            } else if self.begun {
+                return Ok(Some(at));
+            } else if line.is_empty() {
+                return Err(Violation::BareLineFeed);
+            } else if at > EMPTY_LINES {
+                return Err(Violation::RequestLine);
+            }
         }
-        self.head.lines = self.head.lines.saturating_add(1);
-        if line
-            .first()
-            .is_some_and(|byte| matches!(byte, b' ' | b'\t'))
-        {
-            return Err(Violation::FoldedHeader);
+        self.scanned = bytes.len();
+        if !self.begun && bytes.len() > self.limits.target + CHUNK_LINE {
+            return Err(Violation::TargetTooLong);
         }
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+        if bytes.len() > self.limits.bytes {
+            return Err(Violation::HeadersTooLarge);
+        }
+        Ok(None)
+    }
+
+    /// One line of chunked framing, as far as it is there.
+    fn chunk_line<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Violation> {
+        let end = memchr::memchr(b'\n', bytes);
+        let (part, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+        let (longest, violation) = match self.state {
+            State::Trailers => (TRAILERS, Violation::Trailer),
+            _ => (CHUNK_LINE, Violation::Chunk),
+        };
+        if self.line.len() + part.len() > longest {
+            return Err(violation);
+        }
+        self.line.extend_from_slice(part);
+        if end.is_none() {
+            return Ok(&[]);
+        }
+        let line = std::mem::take(&mut self.line);
+        let text = line.strip_suffix(b"\r").ok_or(violation)?;
+        match self.state {
+            State::Trailers => self.on_trailer(text)?,
+            _ => self.on_chunk_size(text)?,
+        }
+        self.line = line;
+        self.line.clear();
+        Ok(rest.get(1..).unwrap_or_default())
+    }
+
+    fn on_chunk_size(&mut self, line: &[u8]) -> Result<(), Violation> {
+        let (size, extension) = chunk_size(line).ok_or(Violation::Chunk)?;
+        self.extensions += extension;
+        if self.extensions > EXTENSIONS {
+            return Err(Violation::Chunk);
+        }
+        if size == 0 {
+            self.state = State::Trailers;
             return Ok(());
-        };
-        let (name, value) = line.split_at(colon);
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
-        if name.trim_ascii().eq_ignore_ascii_case(b"content-length") {
-            let length = decimal(value).ok_or(Violation::ContentLength)?;
-            if self.head.length.replace(length).is_some() {
-                return Err(Violation::ContentLength);
-            }
-        } else if name.trim_ascii().eq_ignore_ascii_case(b"transfer-encoding") {
-            if self.head.chunked || self.head.http_10 || !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(Violation::TransferEncoding);
-            }
-            self.head.chunked = true;
+        }
+        self.data = self.data.saturating_add(size);
+        // With both line ends.
+        self.overhead += line.len() as u64 + 4;
+        if self.overhead > FREE_OVERHEAD && self.overhead > self.data.saturating_mul(OVERHEAD) {
+            return Err(Violation::TinyChunks);
+        }
+        self.state = State::Chunk(size + 2);
+        Ok(())
+    }
+
+    fn on_trailer(&mut self, line: &[u8]) -> Result<(), Violation> {
+        if line.is_empty() {
+            self.line = Vec::new();
+            self.message_ends();
+            return Ok(());
+        }
+        let (fields, bytes) = self.trailers;
+        self.trailers = (fields + 1, bytes + line.len() + 2);
+        let (name, _) = head::parts(line).ok_or(Violation::Trailer)?;
+        let many = fields >= self.limits.fields || bytes + line.len() > TRAILERS;
+        if many || is_forbidden_trailer(name) {
+            return Err(Violation::Trailer);
         }
         Ok(())
     }
-
-    fn on_head_end(&mut self) -> Result<(), Violation> {
-        let head = std::mem::take(&mut self.head);
-        self.state = match (head.chunked, head.length) {
-            (true, Some(_)) => return Err(Violation::LengthAndEncoding),
-            (true, None) => State::ChunkSize,
-            (false, Some(length)) if length > 0 => State::Body(length),
-            (false, _) => State::Head,
-        };
-        Ok(())
-    }
 }
 
-fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || text.len() > 19 {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |sum, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        sum.checked_mul(10)?.checked_add(digit)
-    })
+/// Fields that must not come behind a body: they frame, route or authenticate it (RFC 9110, 6.5.1).
+pub fn is_forbidden_trailer(name: &[u8]) -> bool {
+    [
+        &b"content-length"[..],
+        b"transfer-encoding",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+        b"host",
+        b"connection",
+        b"upgrade",
+        b"te",
+        b"trailer",
+        b"expect",
+        b"range",
+        b"authorization",
+        b"proxy-authorization",
+        b"cookie",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+        b"x-request-id",
+        b"x-weir-score",
+        b"x-weir-verdict",
+    ]
+    .iter()
+    .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }
 
-fn chunk_size(line: &[u8]) -> Option<u64> {
-    let digits = line
-        .split(|byte| matches!(byte, b';' | b' ' | b'\t'))
-        .next()?;
-    let digits = std::str::from_utf8(digits).ok()?;
-    if digits.starts_with('+') {
+/// A size, and the length of an extension of visible characters behind a semicolon at most.
+fn chunk_size(line: &[u8]) -> Option<(u64, usize)> {
+    let (digits, extension) = match memchr::memchr(b';', line) {
+        Some(at) => line.split_at_checked(at)?,
+        None => (line, &[][..]),
+    };
+    let visible = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+    if digits.is_empty() || digits.len() > SIZE_DIGITS || !extension.iter().all(visible) {
         return None;
     }
-    u64::from_str_radix(digits, 16).ok()
+    let size = digits.iter().try_fold(0_u64, |size, byte| {
+        let digit = char::from(*byte).to_digit(16)?;
+        Some(size << 4 | u64::from(digit))
+    })?;
+    Some((size, extension.len()))
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-
-    use super::*;
-
-    /// Feeds `bytes` whole, and in every pair of pieces: the verdict must not depend on where reads end.
-    fn watch(bytes: &[u8]) -> Option<(u64, Violation)> {
-        let whole = Framing::new().feed(bytes);
-        for cut in 0..bytes.len() {
-            let mut framing = Framing::new();
-            let found = framing
-                .feed(&bytes[..cut])
-                .or_else(|| framing.feed(&bytes[cut..]));
-            assert_eq!(found, whole, "cut at {cut}");
-        }
-        whole
-    }
-
-    #[test]
-    fn ordinary_pipelines_pass_and_end_idle() {
-        let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nGET /\
-            POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\n\r\n\r\n\r\n0\r\nA: b\r\n\r\n";
-        assert_eq!(watch(bytes), None);
-        let mut framing = Framing::new();
-        framing.feed(bytes);
-        assert_eq!(framing.phase(), Phase::Idle);
-        assert_eq!(framing.heads, 3);
-        framing.feed(b"GE");
-        assert_eq!(framing.phase(), Phase::Head);
-    }
-
-    #[test]
-    fn ambiguous_framing_is_found_in_the_right_request() {
-        let first = b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
-        let cases: [(&[u8], Violation); 10] = [
-            (
-                b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
-                Violation::LengthAndEncoding,
-            ),
-            (
-                b"Transfer-Encoding: chunked\r\ncontent-length: 1\r\n",
-                Violation::LengthAndEncoding,
-            ),
-            (
-                b"Content-Length: 1\r\nContent-Length: 1\r\n",
-                Violation::ContentLength,
-            ),
-            (b"Content-Length: 1, 1\r\n", Violation::ContentLength),
-            (b"Content-Length: +1\r\n", Violation::ContentLength),
-            (
-                b"Transfer-Encoding: xchunked\r\n",
-                Violation::TransferEncoding,
-            ),
-            (
-                b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
-                Violation::TransferEncoding,
-            ),
-            (
-                b"Transfer-Encoding:\r\n chunked\r\n",
-                Violation::TransferEncoding,
-            ),
-            (b"A: b\r\n c: d\r\n", Violation::FoldedHeader),
-            (b"A: b\n", Violation::BareLineFeed),
-        ];
-        for (headers, violation) in cases {
-            let mut bytes = first.to_vec();
-            bytes.extend(b"POST / HTTP/1.1\r\nHost: a\r\n");
-            bytes.extend(headers);
-            bytes.extend(b"\r\n");
-            assert_eq!(watch(&bytes), Some((2, violation)), "{violation}");
-        }
-        let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert_eq!(watch(old), Some((1, Violation::TransferEncoding)));
-    }
-
-    #[test]
-    fn http2_and_binary_streams_are_left_alone_in_bounded_memory() {
-        let mut framing = Framing::new();
-        framing.feed(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nContent-Length: x\n");
-        assert_eq!(framing.phase(), Phase::Other);
-        let mut framing = Framing::new();
-        for _ in 0..1000 {
-            framing.feed(&[b'x'; 1024]);
-        }
-        assert!(framing.line.capacity() <= 2 * LINE_LIMIT);
-    }
-}
+mod tests;

@@ -5,12 +5,10 @@
 use http::header;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 
-use crate::listen::framing::Violation;
-
-/// Bytes of a request target. Longer ones belong into a body; what origins commonly accept is 8 KiB.
-const MAX_TARGET: usize = 16 * 1024;
+use crate::listen::HeadLimits;
+use crate::listen::violation::Violation;
 
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,8 +32,14 @@ pub enum Refusal {
     #[error("the request body has more than one content coding")]
     Encoding,
     /// The target is too long.
-    #[error("the request target is longer than 16 KiB")]
+    #[error("the request target is longer than limits.target_bytes")]
     TargetTooLong,
+    /// Two fields, or a framing field in disguise, that an origin which maps names to variables cannot tell apart.
+    #[error("the request has header fields whose names differ only in `-`, `_` and `.`")]
+    Lookalike,
+    /// An `Expect` that is not `100-continue`.
+    #[error("the request expects something other than 100-continue")]
+    Expectation,
     /// Too many header fields.
     #[error("the request has too many header fields")]
     TooManyHeaders,
@@ -48,13 +52,15 @@ impl Refusal {
     /// The status that says so.
     pub const fn status(self) -> StatusCode {
         match self {
+            Self::Framing(violation) => violation.status(),
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::TooManyHeaders | Self::HeadersTooLarge => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
             Self::NotAProxy => StatusCode::METHOD_NOT_ALLOWED,
             Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Framing(_) | Self::Host | Self::HostMismatch | Self::Target => {
+            Self::Host | Self::HostMismatch | Self::Target | Self::Lookalike => {
                 StatusCode::BAD_REQUEST
             }
         }
@@ -63,7 +69,9 @@ impl Refusal {
     /// A short stable name for metrics and records.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Framing(_) => "framing",
+            Self::Framing(violation) => violation.name(),
+            Self::Lookalike => "header_lookalike",
+            Self::Expectation => "expectation",
             Self::Host | Self::HostMismatch => "host",
             Self::NotAProxy => "method",
             Self::Target => "target",
@@ -72,15 +80,14 @@ impl Refusal {
             Self::TooManyHeaders | Self::HeadersTooLarge => "headers_too_large",
         }
     }
-}
 
-/// Bounds on a request's head.
-#[derive(Debug, Clone, Copy)]
-pub struct HeadLimits {
-    /// Header fields.
-    pub fields: usize,
-    /// Bytes of names and values.
-    pub bytes: usize,
+    /// Whether what follows on the connection may be anything, or comes from somebody who tries to make it so.
+    pub const fn closes(self) -> bool {
+        !matches!(
+            self,
+            Self::Encoding | Self::TargetTooLong | Self::TooManyHeaders | Self::HeadersTooLarge
+        )
+    }
 }
 
 /// Checks a request's head and returns the authority that it is for. HTTP/1.1 without an absolute target names it in
@@ -94,10 +101,17 @@ pub fn check(head: &Parts, limits: HeadLimits) -> Result<Option<Authority>, Refu
     if uri.authority().is_some() && uri.scheme().is_none() {
         return Err(Refusal::Target);
     }
+    let is_url = uri.scheme().is_some() && uri.authority().is_some();
+    if !is_url && !uri.path().starts_with(['/', '*']) {
+        return Err(Refusal::Target);
+    }
+    if uri.path() == "*" && head.method != Method::OPTIONS {
+        return Err(Refusal::Target);
+    }
     if uri
         .path_and_query()
         .map_or(0, |target| target.as_str().len())
-        > MAX_TARGET
+        > limits.target
     {
         return Err(Refusal::TargetTooLong);
     }
@@ -111,9 +125,12 @@ pub fn check(head: &Parts, limits: HeadLimits) -> Result<Option<Authority>, Refu
     if bytes > limits.bytes {
         return Err(Refusal::HeadersTooLarge);
     }
+    if expects_anything_else(headers) {
+        return Err(Refusal::Expectation);
+    }
     let named = host_header(headers)?;
     match (uri.authority(), named) {
-        (Some(authority), _) if authority.as_str().contains('@') => Err(Refusal::HostMismatch),
+        (Some(authority), _) if !is_host(authority) => Err(Refusal::HostMismatch),
         (Some(authority), Some(host)) if !same_authority(authority, &host) => {
             Err(Refusal::HostMismatch)
         }
@@ -122,6 +139,14 @@ pub fn check(head: &Parts, limits: HeadLimits) -> Result<Option<Authority>, Refu
         (None, None) => Err(Refusal::Host),
         (None, host) => Ok(host),
     }
+}
+
+/// Refuses names that an origin may take for one another. To be called when what is no client's to say has gone.
+pub fn check_names(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.keys().any(|name| is_lookalike(name, headers)) {
+        return Err(Refusal::Lookalike);
+    }
+    Ok(())
 }
 
 /// Refuses bodies with several content codings, which no client has a reason to send. Origins that undo all of them
@@ -138,24 +163,57 @@ pub fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// CGI, WSGI and their like turn `-` into `_` (some also `.`): of `x-user` and `x_user` the origin would see one, and
+/// not the one that was meant. A field that frames a message has no other spelling than its own.
+fn is_lookalike(name: &HeaderName, headers: &HeaderMap) -> bool {
+    let name = name.as_str();
+    if !name.bytes().any(|byte| matches!(byte, b'_' | b'.')) {
+        return false;
+    }
+    let plain = name.replace(['_', '.'], "-");
+    let frames = matches!(
+        plain.as_str(),
+        "content-length" | "content-type" | "content-encoding" | "transfer-encoding"
+    );
+    frames
+        || headers
+            .keys()
+            .any(|other| other.as_str() != name && other.as_str().replace(['_', '.'], "-") == plain)
+}
+
+/// Servers disagree about what else they may be asked for, and about whose answer it is (desync by `Expect`).
+fn expects_anything_else(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::EXPECT).into_iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => false,
+        (Some(one), None) => !one.as_bytes().eq_ignore_ascii_case(b"100-continue"),
+        (Some(_), Some(_)) => true,
+    }
+}
+
 fn host_header(headers: &HeaderMap) -> Result<Option<Authority>, Refusal> {
     let mut values = headers.get_all(header::HOST).into_iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(_), Some(_)) => Err(Refusal::Host),
         (Some(value), None) => {
-            let text = value.as_bytes();
-            if text
-                .iter()
-                .any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'@' | b'"' | b'\\'))
-            {
+            let host = Authority::try_from(value.as_bytes()).map_err(|_| Refusal::HostMismatch)?;
+            if !is_host(&host) {
                 return Err(Refusal::HostMismatch);
             }
-            Authority::try_from(text)
-                .map(Some)
-                .map_err(|_| Refusal::HostMismatch)
+            Ok(Some(host))
         }
     }
+}
+
+/// Names, addresses and ports. Everything else that a grammar allows here has only ever served to route one request
+/// two ways.
+fn is_host(authority: &Authority) -> bool {
+    let text = authority.as_str();
+    let port = text.len() == authority.host().len() || authority.port_u16().is_some();
+    port && text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte))
 }
 
 fn same_authority(one: &Authority, other: &Authority) -> bool {
@@ -177,6 +235,7 @@ mod tests {
         let limits = HeadLimits {
             fields: 3,
             bytes: 200,
+            target: 100,
         };
         check(&request.body(()).unwrap().into_parts().0, limits)
             .map(|host| host.map(|host| host.to_string()))
@@ -205,6 +264,43 @@ mod tests {
     }
 
     #[test]
+    fn names_that_an_origin_cannot_tell_apart() {
+        let checked = |fields: &[(&str, &str)]| {
+            let mut request = Request::builder().uri("/").header("host", "a");
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
+            let limits = HeadLimits {
+                fields: 9,
+                bytes: 999,
+                target: 99,
+            };
+            let head = request.body(()).unwrap().into_parts().0;
+            check(&head, limits).and_then(|_| check_names(&head.headers))
+        };
+        assert_eq!(checked(&[("x_user", "1"), ("x-group", "1")]), Ok(()));
+        for pair in [
+            ["x_user", "x-user"],
+            ["x.user", "x-user"],
+            ["x_user", "x.user"],
+        ] {
+            let [one, other] = pair.map(|name| (name, "1"));
+            assert_eq!(checked(&[one, other]), Err(Refusal::Lookalike), "{pair:?}");
+        }
+        for name in ["content_length", "transfer_encoding", "content.type"] {
+            assert_eq!(checked(&[(name, "1")]), Err(Refusal::Lookalike), "{name}");
+        }
+        assert_eq!(checked(&[("expect", "100-Continue")]), Ok(()));
+        for value in ["y 100-continue", "", "100-continue, x"] {
+            assert_eq!(
+                checked(&[("expect", value)]),
+                Err(Refusal::Expectation),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
     fn one_content_coding_and_no_more() {
         let coded = |lines: &[&'static str]| {
             let mut headers = HeaderMap::new();
@@ -223,7 +319,7 @@ mod tests {
 
     #[test]
     fn sizes_are_bounded() {
-        let long = format!("/{}", "a".repeat(MAX_TARGET));
+        let long = format!("/{}", "a".repeat(100));
         assert_eq!(
             verdict(&long, Version::HTTP_11, &["a"]),
             Err(Refusal::TargetTooLong)

@@ -4,6 +4,7 @@
 //! an attacker which field gave them away would teach them.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -24,6 +25,10 @@ const RETRY_SECONDS: u64 = 2;
 pub enum Interruption {
     /// The head is ambiguous or too large.
     Refused(Refusal),
+    /// There are as many connections as `limits.connections` allows.
+    Crowded,
+    /// The client has as many as `limits.connections_per_client` allows.
+    ClientCrowded,
     /// No route matches host and path.
     NoRoute,
     /// The detector blocks it.
@@ -80,6 +85,24 @@ impl Interruption {
             message,
         };
         match self {
+            Self::Refused(refusal) if refusal.status() == S::REQUEST_TIMEOUT => of(
+                S::REQUEST_TIMEOUT,
+                refusal.name(),
+                Side::Client,
+                "This request did not arrive in time.",
+            ),
+            Self::Crowded => of(
+                S::SERVICE_UNAVAILABLE,
+                "too_many_connections",
+                Side::Proxy,
+                "This server has too many connections. Please try again.",
+            ),
+            Self::ClientCrowded => of(
+                S::TOO_MANY_REQUESTS,
+                "too_many_connections",
+                Side::Client,
+                "Too many connections from your address. Please close some.",
+            ),
             Self::Refused(refusal) => of(
                 refusal.status(),
                 refusal.name(),
@@ -200,6 +223,15 @@ impl Interruption {
         self.text().error
     }
 
+    /// Whether it is that a request body broke off.
+    pub fn is_broken_body(&self) -> bool {
+        matches!(
+            self,
+            Self::Body(BodyError::Broken)
+                | Self::Upstream(UpstreamError::Client(BodyError::Broken))
+        )
+    }
+
     /// The status that the client sees.
     pub fn status(&self) -> StatusCode {
         self.text().status
@@ -208,6 +240,7 @@ impl Interruption {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited(RetryAfter(seconds)) => Some(*seconds),
+            Self::ClientCrowded => Some(RETRY_SECONDS),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SECONDS),
             _ => None,
         }
@@ -215,7 +248,11 @@ impl Interruption {
 
     /// Whether what follows on the connection may be anything.
     fn closes(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::Framing(_)))
+        match self {
+            Self::Refused(refusal) => refusal.closes(),
+            Self::Crowded | Self::ClientCrowded | Self::Body(BodyError::Timeout) => true,
+            _ => self.is_broken_body(),
+        }
     }
 }
 
@@ -287,6 +324,20 @@ pub fn respond(why: &Interruption, format: Format, id: &RequestId) -> Response<B
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// The answer to a connection that is turned away before it has sent a request.
+pub(crate) fn raw(why: &Interruption) -> Vec<u8> {
+    let id = RequestId::fresh(SystemTime::now());
+    let response = respond(why, Format::Html, &id);
+    let mut out = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
+    for (name, value) in response.headers() {
+        out.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    let length = response.body().len();
+    out.extend(format!("content-length: {length}\r\n\r\n").bytes());
+    out.extend_from_slice(response.body());
+    out
 }
 
 /// The id as a header value.

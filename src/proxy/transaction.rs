@@ -33,6 +33,8 @@ pub(super) struct Transaction {
     shared: Arc<Shared>,
     /// Pinned: nothing newer is used until the end.
     pub(super) snapshot: Arc<Snapshot>,
+    /// Of the requests on its connection, from 1.
+    pub(super) ordinal: u64,
     /// As in `X-Request-Id`.
     pub(super) id: RequestId,
     pub(super) client: Client,
@@ -81,6 +83,7 @@ impl Transaction {
             .unwrap_or_else(|| RequestId::fresh(time));
         Self {
             shared: Arc::clone(shared),
+            ordinal: 0,
             id,
             client,
             scheme: connection.scheme,
@@ -188,6 +191,7 @@ impl Transaction {
             response_bytes: self.response_bytes,
             whole,
             upstream: self.upstream,
+            error: self.error,
         };
         self.shared.audit.record(&self.snapshot, route, &entry);
     }

@@ -15,17 +15,17 @@ async fn headers_that_never_end_end_the_connection() {
         .section("timeouts: {header: 1s, idle: 1s}")
         .start()
         .await;
-    for bytes in [
-        &b""[..],
-        b"GET / HT",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ",
+    // Who has sent nothing is told nothing.
+    for (bytes, status) in [
+        (&b""[..], ""),
+        (b"GET / HT", "HTTP/1.1 408"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", "HTTP/1.1 408"),
     ] {
         let mut stream = TcpStream::connect(weir.address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        // Ends by itself, without an answer.
-        let _ = within("the close", stream.read_to_end(&mut answer)).await;
-        assert_eq!(answer, b"", "{}", String::from_utf8_lossy(&answer));
+        let mut answer = String::new();
+        let _ = within("the close", stream.read_to_string(&mut answer)).await;
+        assert_eq!(answer.get(..12).unwrap_or_default(), status, "{answer}");
     }
     // An idle keep-alive connection ends too.
     let mut stream = TcpStream::connect(weir.address).await.unwrap();
@@ -70,47 +70,6 @@ async fn an_answer_may_take_longer_than_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn too_large_a_head_is_refused() {
-    let origin = Origin::echo().await;
-    let weir = Setup::new(origin.address).start().await;
-    let request = format!(
-        "GET / HTTP/1.1\r\nHost: a\r\nX-Large: {}\r\n\r\n",
-        "a".repeat(1 << 20)
-    );
-    let answer = exchange(weir.address, request.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
-    let many = "X-Many: 1\r\n".repeat(500);
-    let answer = exchange(
-        weir.address,
-        format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n").as_bytes(),
-    )
-    .await;
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
-    let target = "a".repeat(20_000);
-    let answer = exchange(
-        weir.address,
-        format!("GET /{target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes(),
-    )
-    .await;
-    assert!(answer.starts_with("HTTP/1.1 414"), "{answer}");
-    let mut client = Client::http2(weir.address).await;
-    let request = client
-        .request("GET", "/")
-        .header("x-large", "a".repeat(1 << 20))
-        .body(empty())
-        .unwrap();
-    match client.start(request).await {
-        Ok(response) => assert_eq!(response.status(), 431),
-        Err(error) => assert!(!error.is_timeout(), "{error}"),
-    }
-    assert_eq!(origin.seen().len(), 0);
-    assert_eq!(
-        Client::http1(weir.address).await.get("/").await.status(),
-        200
-    );
-}
-
-#[tokio::test]
 async fn a_hundred_thousand_fields_and_deep_nesting_are_inspected_and_pass() {
     let origin = Origin::echo().await;
     let policy = "mode: shadow, inspect: {body: 4MiB, deadline: 60s}, fail: closed";
@@ -141,18 +100,18 @@ async fn a_hundred_thousand_fields_and_deep_nesting_are_inspected_and_pass() {
 async fn connections_beyond_the_limit_are_turned_away_and_come_back_later() {
     let origin = Origin::echo().await;
     let weir = Setup::new(origin.address)
-        .section("limits: {connections: 2}")
+        .section("limits: {connections: 2, connections_per_client: 2}")
         .start()
         .await;
     let mut one = Client::http1(weir.address).await;
     let mut two = Client::http1(weir.address).await;
     assert_eq!(one.get("/").await.status(), 200);
     assert_eq!(two.get("/").await.status(), 200);
-    assert_eq!(
-        exchange(weir.address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await,
-        ""
-    );
-    assert!(crate::admin::metric(&weir, "weir_connections_refused_total").await >= 1.0);
+    let answer = exchange(weir.address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("retry-after"), "{answer}");
+    let series = "weir_connections_refused_total{cause=\"total\"}";
+    assert!(crate::admin::metric(&weir, series).await >= 1.0);
     drop(one);
     within("room for another connection", async {
         while !exchange(weir.address, b"GET / HTTP/1.0\r\n\r\n")

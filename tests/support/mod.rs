@@ -7,6 +7,7 @@
 
 pub mod bundle;
 pub mod client;
+pub mod frames;
 pub mod origin;
 pub mod programs;
 pub mod tls;
