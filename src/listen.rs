@@ -248,7 +248,10 @@ fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, mut arrival: 
             Ok(accepted) => {
                 metrics.handshake(if accepted.resumed { "resumed" } else { "full" });
                 let settings = Settings {
-                    http2: settings.http2 && !accepted.http1_only,
+                    rules: Rules {
+                        http2: settings.rules.http2 && !accepted.http1_only,
+                        ..settings.rules
+                    },
                     subject: accepted.subject.filter(|_| tls.passes_subject()),
                     ..settings
                 };
@@ -323,7 +326,6 @@ async fn connection<S>(
     let Arrival { peer, stop, place } = arrival;
     let state = Arc::new(ConnectionState::new(settings.requests));
     state.occupy(place);
-    let farewell = farewell(stop, &state, proxy);
     let client = ClientConnection::new(peer, scheme, Arc::clone(&state))
         .with_subject(settings.subject.clone());
     let client = Arc::new(client);

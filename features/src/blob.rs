@@ -128,7 +128,9 @@ fn begins_plausibly(body: &[u8]) -> bool {
         Ok(_) => true,
         Err(error) => error.error_len().is_none(),
     };
-    bytes.iter().all(is_text)
+    let zeros = bytes.iter().filter(|byte| **byte == 0).count();
+    // A zero byte splits words for those who read them, and not for whom they are meant.
+    zeros <= 1 && bytes.iter().all(|byte| is_text(byte) || *byte == 0)
         || bytes.first() >= Some(&0xc2) && is_foreign(&bytes)
         || bytes.starts_with(b"\xac\xed\x00\x05")
         || bytes.starts_with(b"\x00\x01\x00\x00\x00\xff")
@@ -140,8 +142,12 @@ fn begins_plausibly(body: &[u8]) -> bool {
 }
 
 /// Decoded bytes as text: UTF-8 as it is, UTF-16 (PowerShell's `-EncodedCommand`) translated, and of serialised
-/// objects the strings.
+/// objects the strings. So too of binary messages that are mostly text: the control bytes between their fields are neither
+/// line breaks nor comments of a language, and a payload that carries some is still seen.
 fn readable(decoded: Vec<u8>) -> Option<Vec<u8>> {
+    if is_message(&decoded) {
+        return Some(strings(&decoded)).filter(|text| !text.is_empty());
+    }
     if is_mostly_printable(&decoded) {
         return Some(decoded);
     }
@@ -149,6 +155,16 @@ fn readable(decoded: Vec<u8>) -> Option<Vec<u8>> {
         return Some(charset::to_utf8(charset, &decoded)).filter(|text| is_mostly_printable(text));
     }
     serialised(&decoded).then(|| strings(&decoded))
+}
+
+/// Text with tags and lengths between its pieces: two control characters or more that no text has, and five of six bytes
+/// printable.
+fn is_message(bytes: &[u8]) -> bool {
+    let text = |byte: &&u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    let tag = |byte: &&u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    let printable = bytes.iter().filter(text).count();
+    let tags = bytes.iter().filter(tag).count();
+    tags >= 2 && printable * 6 >= bytes.len() * 5
 }
 
 /// Java, .NET and pickled objects by their first bytes.

@@ -31,11 +31,13 @@ pub enum Family {
     Protocol,
     /// Addresses that only servers should open: loopback, metadata services, unusual schemes.
     Address,
+    /// Names of scanners and attack tools, as they call themselves unless told otherwise.
+    Scanner,
 }
 
 impl Family {
     /// How many families there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
 
     /// Every family, in the order of the schema.
     pub const ALL: [Self; Self::COUNT] = [
@@ -48,6 +50,7 @@ impl Family {
         Self::Query,
         Self::Protocol,
         Self::Address,
+        Self::Scanner,
     ];
 
     /// The stable name used in manifests and feature names.
@@ -63,6 +66,7 @@ impl Family {
             Self::Query => "query",
             Self::Protocol => "protocol",
             Self::Address => "address",
+            Self::Scanner => "scanner",
         }
     }
 
@@ -292,6 +296,8 @@ mod tests {
         assert!(families("../../etc/passwd").contains(&Family::Path));
         assert!(families("${jndi:ldap://x/a}").contains(&Family::Template));
         assert!(families("http://169.254.169.254/latest/meta-data").contains(&Family::Address));
+        assert_eq!(families("sqlmap/1.7.4#stable"), vec![Family::Scanner]);
+        assert_eq!(families("a burping dog"), vec![]);
     }
 
     #[test]

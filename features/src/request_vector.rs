@@ -91,49 +91,13 @@ const BOTS: [&str; 18] = [
     "crawler",
 ];
 
-/// Names that scanners give themselves unless told otherwise.
-const SCANNERS: [&str; 30] = [
-    "sqlmap",
-    "nikto",
-    "nessus",
-    "openvas",
-    "acunetix",
-    "netsparker",
-    "invicti",
-    "w3af",
-    "burp",
-    "zaproxy",
-    "owasp",
-    "nuclei",
-    "wpscan",
-    "dirbuster",
-    "gobuster",
-    "ffuf",
-    "feroxbuster",
-    "wfuzz",
-    "masscan",
-    "zgrab",
-    "nmap",
-    "arachni",
-    "skipfish",
-    "whatweb",
-    "havij",
-    "commix",
-    "dirb",
-    "jaeles",
-    "xsstrike",
-    "qualys",
-];
-
 struct Patterns {
     bots: AhoCorasick,
-    scanners: AhoCorasick,
     lexicon: Lexicon,
 }
 
 static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| Patterns {
     bots: names(&BOTS),
-    scanners: names(&SCANNERS),
     lexicon: Lexicon::new(),
 });
 
@@ -146,6 +110,14 @@ fn names(list: &[&str]) -> AhoCorasick {
         .ascii_case_insensitive(true)
         .build(list)
         .expect("the names are well formed")
+}
+
+/// Whether a user agent is a scanner's by its own account.
+fn names_scanner(lexicon: &Lexicon, agent: &[u8]) -> bool {
+    let hits = lexicon.hits(agent, &mut Vec::new());
+    hits.distinct
+        .get(Family::Scanner.index())
+        .is_some_and(|count| *count > 0)
 }
 
 /// What a request looks like, apart from its client.
@@ -186,7 +158,7 @@ impl Shape {
         let hits = patterns.lexicon.hits(&decoded.bytes, &mut Vec::new());
         let code = Family::ALL
             .iter()
-            .filter(|family| !matches!(family, Family::Address));
+            .filter(|family| !matches!(family, Family::Address | Family::Scanner));
         let marks: u16 = code
             .filter_map(|family| hits.marks.get(family.index()))
             .sum();
@@ -212,7 +184,7 @@ impl Shape {
                 length: agent.len(),
                 entropy: entropy(agent),
                 bot: patterns.bots.is_match(agent),
-                scanner: patterns.scanners.is_match(agent),
+                scanner: names_scanner(&patterns.lexicon, agent),
             },
             attack_pattern: marks >= MARKS_OF_AN_ATTACK,
             special: special as f32 / decoded.bytes.len().max(1) as f32,

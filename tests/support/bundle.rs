@@ -90,6 +90,7 @@ fn manifest(weights: &[f32], request: Option<&Vec<f32>>) -> Manifest {
                 file: FIELD_MODEL.to_owned(),
                 width: FIELD_WIDTH,
                 network: vec![FIELD_WIDTH],
+                members: 1,
             },
             request: request.map(|_| RequestDetector {
                 file: REQUEST_MODEL.to_owned(),

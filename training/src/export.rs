@@ -14,7 +14,7 @@ use weir_scoring::onnx::{
 pub use read::{ReadError, read_field};
 
 use crate::network::{Activation, LEAKY_SLOPE, Weights};
-use crate::train::{CLIP, Range, Standardisation};
+use crate::train::{CLIP, Range, Standardisation, root};
 
 /// How raw input becomes network input: `clip((x - shift) * scale, low, high)`.
 struct Scaling<'a> {
@@ -25,10 +25,10 @@ struct Scaling<'a> {
 }
 
 /// The field detector as an ONNX file: input `rows`, outputs `error` and `residuals`. `sigma` divides the residuals;
-/// ones leave the plain mean squared error.
+/// ones leave the plain mean squared error. Of several networks the errors have their geometric mean.
 #[must_use]
 pub fn field_model(
-    weights: &Weights,
+    members: &[Weights],
     scaling: &Standardisation,
     sigma: &Array1<f32>,
     fingerprint: &str,
@@ -39,7 +39,7 @@ pub fn field_model(
         low: -CLIP,
         high: CLIP,
     };
-    model("field", "rows", weights, &scaling, sigma, fingerprint)
+    model("field", "rows", members, &scaling, sigma, fingerprint)
 }
 
 /// The request detector as an ONNX file: input `vectors` without NaN, outputs `error` and `residuals`.
@@ -56,13 +56,20 @@ pub fn request_model(
         low: 0.0,
         high: 1.0,
     };
-    model("request", "vectors", weights, &scaling, sigma, fingerprint)
+    model(
+        "request",
+        "vectors",
+        std::slice::from_ref(weights),
+        &scaling,
+        sigma,
+        fingerprint,
+    )
 }
 
 fn model(
     detector: &str,
     input: &str,
-    weights: &Weights,
+    members: &[Weights],
     scaling: &Scaling<'_>,
     sigma: &Array1<f32>,
     fingerprint: &str,
@@ -70,8 +77,13 @@ fn model(
     let width = scaling.shift.len();
     let mut graph = Builder::default();
     graph.scaling(input, scaling);
-    let output = graph.layers(weights);
-    graph.error(&output, sigma);
+    graph.error_scale(sigma);
+    let errors: Vec<Member> = members
+        .iter()
+        .enumerate()
+        .map(|(index, weights)| graph.member(index, weights))
+        .collect();
+    graph.join(&errors);
     let graph = GraphProto {
         name: detector.to_owned(),
         node: graph.nodes,
@@ -118,19 +130,36 @@ impl Builder {
         self.node("Clip", &["unclipped", "input.low", "input.high"], "scaled");
     }
 
+    /// One network with its squared residuals and their sum.
+    fn member(&mut self, index: usize, weights: &Weights) -> Member {
+        let output = self.layers(index, weights);
+        let member = Member {
+            residuals: format!("member{index}.residuals"),
+            error: format!("member{index}.error"),
+        };
+        let difference = format!("member{index}.difference");
+        let deviation = format!("member{index}.deviation");
+        self.node("Sub", &["scaled", &output], &difference);
+        self.node("Mul", &[&difference, "residual.scale"], &deviation);
+        self.node("Mul", &[&deviation, &deviation], &member.residuals);
+        self.sum(&member.residuals, &member.error, 1);
+        member
+    }
+
     /// Returns the name of the reconstruction.
-    fn layers(&mut self, weights: &Weights) -> String {
+    fn layers(&mut self, member: usize, weights: &Weights) -> String {
         let mut current = "scaled".to_owned();
         for (i, layer) in weights.layers.iter().enumerate() {
-            let (weight, bias) = (format!("layer{i}.weight"), format!("layer{i}.bias"));
+            let name = layer_name(member, i);
+            let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
             let (rows, columns) = layer.weight.dim();
             let values: Vec<f32> = layer.weight.iter().copied().collect();
             self.constants
                 .push(TensorProto::f32(&weight, &[rows, columns], &values));
             self.vector(&bias, &layer.bias);
-            let sum = format!("layer{i}.sum");
+            let sum = format!("{name}.sum");
             self.node("Gemm", &[&current, &weight, &bias], &sum);
-            current = self.activation(layer.activation, sum, i);
+            current = self.activation(layer.activation, sum, &name);
         }
         current
     }
@@ -139,8 +168,8 @@ impl Builder {
         clippy::cast_possible_truncation,
         reason = "0.2 needs no more than f32"
     )]
-    fn activation(&mut self, activation: Activation, sum: String, layer: usize) -> String {
-        let output = format!("layer{layer}.output");
+    fn activation(&mut self, activation: Activation, sum: String, layer: &str) -> String {
+        let output = format!("{layer}.output");
         match activation {
             Activation::Identity => return sum,
             Activation::LeakyRelu => {
@@ -153,18 +182,54 @@ impl Builder {
         output
     }
 
-    /// `residuals = ((scaled - output) / sigma)^2 / width`, `error` their sum.
+    /// Residuals of a member are `((scaled - output) / sigma)^2 / width`, its error is their sum.
     #[expect(clippy::cast_precision_loss, reason = "widths are small")]
-    fn error(&mut self, output: &str, sigma: &Array1<f32>) {
+    fn error_scale(&mut self, sigma: &Array1<f32>) {
         let root = (sigma.len() as f32).sqrt();
         self.vector("residual.scale", &sigma.mapv(|s| 1.0 / (s * root)));
         self.constants
             .push(TensorProto::i64("features", &[1], &[1]));
-        self.node("Sub", &["scaled", output], "difference");
-        self.node("Mul", &["difference", "residual.scale"], "deviation");
-        self.node("Mul", &["deviation", "deviation"], "residuals");
-        let sum = NodeProto::new("ReduceSum", &["residuals", "features"], &["error"]);
-        self.nodes
-            .push(sum.with(AttributeProto::int("keepdims", 0)));
     }
+
+    fn sum(&mut self, input: &str, output: &str, keep: i64) {
+        let sum = NodeProto::new("ReduceSum", &[input, "features"], &[output]);
+        self.nodes
+            .push(sum.with(AttributeProto::int("keepdims", keep)));
+    }
+
+    /// `error` is the geometric mean of the members' errors; `residuals` are theirs added up, scaled to have it as their
+    /// sum.
+    fn join(&mut self, members: &[Member]) {
+        let Some((first, others)) = members.split_first() else {
+            return;
+        };
+        let (mut product, mut total) = (first.error.clone(), first.error.clone());
+        let mut residuals = first.residuals.clone();
+        for (index, member) in others.iter().enumerate() {
+            let name = |what: &str| format!("joint{index}.{what}");
+            self.node("Mul", &[&product, &member.error], &name("product"));
+            self.node("Add", &[&total, &member.error], &name("total"));
+            self.node("Add", &[&residuals, &member.residuals], &name("residuals"));
+            (product, total, residuals) = (name("product"), name("total"), name("residuals"));
+        }
+        self.constants
+            .push(TensorProto::f32("joint.root", &[], &[root(members.len())]));
+        self.constants
+            .push(TensorProto::f32("joint.least", &[], &[f32::MIN_POSITIVE]));
+        self.node("Pow", &[&product, "joint.root"], "joint.error");
+        self.node("Max", &[&total, "joint.least"], "joint.total");
+        self.node("Div", &["joint.error", "joint.total"], "joint.share");
+        self.node("Mul", &[&residuals, "joint.share"], "residuals");
+        self.sum("joint.error", "error", 0);
+    }
+}
+
+/// Names of what a member's part of the graph brings.
+struct Member {
+    residuals: String,
+    error: String,
+}
+
+fn layer_name(member: usize, layer: usize) -> String {
+    format!("member{member}.layer{layer}")
 }

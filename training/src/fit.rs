@@ -196,6 +196,10 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
             .outcome
             .as_ref()
             .map_or(&[], |outcome| &outcome.lookalikes),
+        quarantined: field
+            .outcome
+            .as_ref()
+            .map_or(&[], |outcome| &outcome.quarantined),
     };
     let calibrating = calibrating(&corpus, &requests, &held_out, &field, options, progress);
     let few = distinct_held_out(&corpus, &calibrating) < calibrate::LEAST_REQUESTS;

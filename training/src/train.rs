@@ -40,6 +40,42 @@ pub fn errors(
     errors
 }
 
+/// Error of each row by several networks: the geometric mean of what each of them says. An odd row of normal traffic upsets one
+/// network or another, an attack all of them.
+#[must_use]
+pub fn joint_errors(
+    members: &[Weights],
+    rows: ArrayView2<'_, f32>,
+    sigma: Option<&Array1<f32>>,
+) -> Vec<f32> {
+    let Some((first, others)) = members.split_first() else {
+        return vec![0.0; rows.nrows()];
+    };
+    let mut joint = errors(first, rows, sigma);
+    if others.is_empty() {
+        return joint;
+    }
+    for member in others {
+        let errors = errors(member, rows, sigma);
+        joint
+            .iter_mut()
+            .zip(errors)
+            .for_each(|(joint, error)| *joint *= error);
+    }
+    let power = root(members.len());
+    joint
+        .iter_mut()
+        .for_each(|joint| *joint = joint.powf(power));
+    joint
+}
+
+/// What makes a mean of a sum over `members`, and of the exponent of their product a geometric mean.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a handful of networks")]
+pub fn root(members: usize) -> f32 {
+    1.0 / members.max(1) as f32
+}
+
 /// Deviation of the residuals of each feature over rows (at most 50,000 of them), at least `floor`. `copies` says how
 /// often each row counts; empty: once each.
 #[must_use]

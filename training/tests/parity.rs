@@ -122,9 +122,16 @@ fn field_errors_and_residuals_agree_with_onnx_runtime() {
     let mut scaled = corpus.rows.clone();
     trained.scaling.apply(&mut scaled);
     let sigma = residual_sigma(&trained.weights, scaled.view(), &[], 0.1);
-    for sigma in [Array1::ones(FIELD_WIDTH), sigma] {
+    let mut other = trained.weights.clone();
+    for layer in &mut other.layers {
+        layer.weight *= 0.5;
+    }
+    for (sigma, members) in [
+        (Array1::ones(FIELD_WIDTH), vec![trained.weights.clone()]),
+        (sigma, vec![trained.weights.clone(), other]),
+    ] {
         let detector = FieldDetector {
-            weights: trained.weights.clone(),
+            members: members.clone(),
             scaling: trained.scaling.clone(),
             sigma,
         };

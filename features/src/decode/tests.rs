@@ -36,6 +36,7 @@ fn every_encoding_is_undone() {
         ("0x2f6574", "0x2f6574"),
         ("..%c0%af..%e0%80%af..%f0%80%80%af", "../../../"),
         ("%c0%2f", "/"),
+        ("%c0%ee%c0%ee%c1%dc", "..\\"),
         ("C:\\users\\xavier", "C:\\users\\xavier"),
         ("D:\\backup\\2024\\file", "D:\\backup\\2024\\file"),
         ("..\\057..\\057etc", "../../etc"),

@@ -34,7 +34,7 @@ pub(super) fn overlong(input: &[u8], out: &mut Vec<u8>) -> Change {
 }
 
 /// The code point and length of an overlong sequence at `at`. Decoders that accept them also accept a second byte
-/// without the continuation bit (`C0 2F`), which IIS made famous.
+/// without the continuation bit (`C0 2F`), which IIS made famous, or with one bit too many (`C0 EE`).
 fn overlong_at(input: &[u8], at: usize) -> Option<(u32, usize)> {
     let first = *input.get(at)?;
     let (length, head, least) = match first {
@@ -48,13 +48,28 @@ fn overlong_at(input: &[u8], at: usize) -> Option<(u32, usize)> {
     let mut code_point = head;
     for offset in 1..length {
         let byte = *input.get(at + offset)?;
-        let lax = length == 2 && byte.is_ascii_graphic();
+        let lax = length == 2 && (byte.is_ascii_graphic() || is_path_sign(input, at));
         if byte & 0xc0 != 0x80 && !lax {
             return None;
         }
         code_point = code_point << 6 | u32::from(byte & 0x3f);
     }
     (code_point < least).then_some((code_point, length))
+}
+
+/// Whether `C0 EE`, `C0 EF` or `C1 DC` at `at` stand for `.`, `/` or `\\` beside another such sign. In single-byte code
+/// pages the same bytes begin words, with letters after them.
+fn is_path_sign(input: &[u8], at: usize) -> bool {
+    let signs = |at: usize| {
+        matches!(
+            input.get(at..at + 2),
+            Some([0xc0, 0xee | 0xef] | [0xc1, 0xdc])
+        )
+    };
+    let plain = |byte: Option<&u8>| matches!(byte, Some(b'.' | b'/' | b'\\' | 0xc0 | 0xc1));
+    let before = at.checked_sub(1).and_then(|before| input.get(before));
+    let pair_before = at.checked_sub(2).is_some_and(signs);
+    signs(at) && (plain(input.get(at + 2)) || plain(before) || pair_before)
 }
 
 /// Replaces compatibility forms (full-width letters, ligatures, circled digits) by what they are compatible with,

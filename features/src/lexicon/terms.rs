@@ -16,6 +16,7 @@ pub(crate) const FAMILY_TERMS: [(Family, &str); Family::COUNT] = [
     (Family::Query, QUERY),
     (Family::Protocol, PROTOCOL),
     (Family::Address, ADDRESS),
+    (Family::Scanner, SCANNER),
 ];
 
 const SQL: &str = "\
@@ -664,6 +665,24 @@ dockerfile
 shell.php
 c99.php
 r57.php
+wtmp
+utmp
+var/adm
+usr/local/etc
+rejectlog
+unattended.xml
+panther/unattend
+private/etc
+xampp
+apache.org/conf
+httpd/logs
+mysql.err
+syslog
+proftpd
+vhosts.conf
+sites-available
+sites-enabled
+pagefile.sys
 ";
 
 const TEMPLATE: &str = "\
@@ -980,6 +999,16 @@ sprintf
 %x%x~
 %p%p~
 %08x
+processbuilder
+clonetransformer
+invokertransformer
+instantiatetransformer
+instantiatefactory
+prototypeclonefactory
+prototypeserializationfactory
+forclosure
+whileclosure
+org.omg
 ";
 
 const QUERY: &str = "\
@@ -1259,4 +1288,54 @@ shell.txt
 cmd.txt
 pastebin
 raw.githubusercontent
+";
+
+const SCANNER: &str = "\
+sqlmap~
+nikto~
+nessus~
+openvas~
+acunetix~
+netsparker~
+invicti
+w3af
+burp
+burpsuite~
+zaproxy~
+owasp_zap
+nuclei
+wpscan~
+dirbuster~
+dirsearch
+gobuster
+ffuf
+feroxbuster~
+wfuzz
+masscan
+zgrab~
+nmap
+arachni
+skipfish
+whatweb
+havij
+commix
+dirb
+jaeles
+xsstrike
+qualys
+appscan
+webinspect
+detectify
+metasploit~
+fimap~
+joomscan~
+cmsmap~
+droopescan~
+zmeu
+morfeus
+l9explore
+leakix
+projectdiscovery
+fuzz faster u fool
+.nasl
 ";

@@ -1,7 +1,7 @@
 //! Values that name a place: paths, header lines, filters. Not here: code.
 
 use super::address::{addresses, tricks};
-use super::lex::{Kind, run};
+use super::lex::{Kind, is_word, run};
 use super::words::{FILE, FOLDER, HEADER, OPERATOR, bits};
 use super::{Found, Present, Sign, Text};
 
@@ -27,6 +27,9 @@ pub(super) fn find(text: Text<'_>, found: &mut Found) {
     }
     if text.present.has(b'(') && text.present.has(b'=') {
         filters(text, found);
+    }
+    if text.present.has(b':') && text.present.has(b'=') {
+        matching_rules(text.value, found);
     }
     if text.present.has(b'$') {
         operators(text, found);
@@ -285,6 +288,30 @@ fn filters(text: Text<'_>, found: &mut Found) {
             || named && compared && operated && (starred || before.kind == Kind::Edge)
         {
             text.mark(found, Sign::FilterBreak, index.saturating_sub(1), at + 2);
+        }
+    }
+}
+
+/// `userPassword:2.5.13.18:=x`, `cn:dn:=x`: LDAP's extensible match (RFC 4515), which asks past the attribute that the
+/// application meant.
+fn matching_rules(value: &[u8], found: &mut Found) {
+    for at in memchr::memmem::find_iter(value, b":=") {
+        let before = value.get(..at).unwrap_or_default();
+        let Some(colon) = memchr::memrchr(b':', before) else {
+            continue;
+        };
+        let rule = before.get(colon + 1..).unwrap_or_default();
+        let numbers = rule.split(|byte| *byte == b'.');
+        let is_number = |part: &[u8]| {
+            !part.is_empty() && part.iter().all(u8::is_ascii_digit) && part.len() < 10
+        };
+        let named = rule.eq_ignore_ascii_case(b"dn")
+            || numbers.clone().count() >= 4 && numbers.into_iter().all(is_number);
+        if named && colon > 0 && is_word(byte(value, colon - 1)) {
+            let start = before.get(..colon).map_or(0, |name| {
+                colon - name.iter().rev().take_while(|byte| is_word(**byte)).count()
+            });
+            found.mark(Sign::FilterBreak, start, at + 2);
         }
     }
 }

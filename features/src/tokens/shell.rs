@@ -203,6 +203,8 @@ fn separator(value: &[u8], at: usize, mark: u8, pipes: usize, found: &mut Found)
     let strong = command.classes & COMMAND != 0 || command.has_folder;
     let arguments = has_arguments(value, command.end, mark == b'&' && !doubled);
     let complete = (strong || command.classes & ALONE != 0) && ends(value, command.end);
+    // What a value begins with does not separate words of a list.
+    let leads = strong && at == 0 && mark != b'&' && blanks(value, command.end) > 0;
     let hit = if substitution > 0 {
         arguments || complete
     } else if mark == b'&' && after == b';' {
@@ -215,7 +217,7 @@ fn separator(value: &[u8], at: usize, mark: u8, pipes: usize, found: &mut Found)
         arguments && (strong || has_arguments(value, command.end, true))
     } else {
         // Lists of words have many bars.
-        arguments || complete && (pipes <= 3 || mark != b'|')
+        arguments || (complete || leads) && (pipes <= 3 || mark != b'|')
     };
     if hit {
         let sign = if substitution > 0 {

@@ -202,6 +202,15 @@ fn values_inside_values_are_entered() {
     ));
     let base64 = Sample::get("/?q=PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==");
     assert!(base64.finds(Location::QueryValue, "q", "<script>alert(1)</script>"));
+    // The same between two fields of a binary message: the fields are told apart, their tags are no text.
+    let message = Sample::get(
+        "/?q=CiRhIGhvdXNlIGJ5IHRoZSBzZWEgaW4gdGhlIG5vcnRoLCByZWQSGTxzY3JpcHQ+YWxlcnQoMSk8L3NjcmlwdD4YAg==",
+    );
+    assert!(message.finds(
+        Location::QueryValue,
+        "q",
+        "$a house by the sea in the north, red <script>alert(1)</script> ",
+    ));
     assert!(
         base64
             .fields()

@@ -104,9 +104,16 @@ pub struct FieldDetector {
     pub file: String,
     /// Columns of its input.
     pub width: usize,
-    /// Layer widths, for people.
+    /// Layer widths of one network, for people.
     #[serde(default)]
     pub network: Vec<usize>,
+    /// How many networks of this shape judge together, for people.
+    #[serde(default = "one")]
+    pub members: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// The request detector.

@@ -16,6 +16,7 @@ pub(super) fn family_words(family: Family) -> &'static str {
         Family::Query => "NoSQL, LDAP, XPath or GraphQL syntax",
         Family::Protocol => "protocol lines inside a value",
         Family::Address => "internal or suspicious addresses",
+        Family::Scanner => "the name of a scanner or attack tool",
     }
 }
 
@@ -31,6 +32,7 @@ pub(super) fn lone_words(family: Family) -> &'static str {
         Family::Query => "words of NoSQL, LDAP, XPath or GraphQL",
         Family::Protocol => "protocol words",
         Family::Address => "suspicious host names",
+        Family::Scanner => "words that are names of scanners too",
     }
 }
 
@@ -46,6 +48,7 @@ pub(super) fn counted_terms(family: Family) -> &'static str {
         Family::Query => "NoSQL, LDAP or XPath terms",
         Family::Protocol => "protocol terms",
         Family::Address => "such addresses",
+        Family::Scanner => "names of scanners",
     }
 }
 
@@ -107,6 +110,7 @@ pub(super) fn kind_of(kind: Kind) -> Option<&'static str> {
             Family::Query => "query operators",
             Family::Protocol => "protocol lines",
             Family::Address => "such addresses",
+            Family::Scanner => "names of scanners",
         },
         Kind::Structure(breakout) => match breakout {
             Breakout::Tags => "tags",

@@ -177,6 +177,7 @@ fn manifest(calibration: Calibration, field: GoldenRows, request: Option<GoldenR
                 file: FIELD_MODEL.to_owned(),
                 width: FIELD_WIDTH,
                 network: vec![FIELD_WIDTH, 8],
+                members: 1,
             },
             request: Some(RequestDetector {
                 file: REQUEST_MODEL.to_owned(),

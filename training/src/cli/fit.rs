@@ -58,6 +58,9 @@ pub struct Args {
         value_name = "N,N"
     )]
     hidden: Vec<usize>,
+    /// Networks of the field detector, trained from different seeds, which judge together; with --base as many as it has
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    members: usize,
     /// Passes over the rows [default: 20, with --base 5]
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
@@ -151,6 +154,7 @@ impl Args {
                 .is_none_or(|epochs| (1..=1000).contains(&epochs)),
             "--epochs must be 1 to 1000",
         )?;
+        limit((1..=8).contains(&self.members), "--members must be 1 to 8")?;
         limit(
             self.base.is_some() || self.detectors != Detectors::Request,
             "--detectors request needs --base: every bundle has a field detector, and it comes from there",
@@ -160,6 +164,7 @@ impl Args {
         Ok(FitOptions {
             field: FieldOptions {
                 hidden: self.hidden,
+                members: self.members,
                 batch: self.batch,
                 trim: self.trim,
                 mask: self.mask,

@@ -81,7 +81,10 @@ fn networks(manifest: &Value) -> BTreeMap<String, Value> {
         .map(|(name, detector)| {
             (
                 name.clone(),
-                detector.get("network").cloned().unwrap_or(Value::Null),
+                json!({
+                    "network": detector.get("network"),
+                    "members": detector.get("members").unwrap_or(&json!(1)),
+                }),
             )
         })
         .collect()

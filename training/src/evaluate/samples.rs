@@ -10,6 +10,7 @@ use weir_scoring::record::OwnedRequest;
 
 use crate::data::{Exposure, LabelledRequest};
 use crate::exposure::dice::Dice;
+use crate::exposure::encode::is_base64_text;
 use crate::exposure::graft::{Mode, graft};
 use crate::exposure::{Payload, benign, class, natural};
 
@@ -177,13 +178,14 @@ fn grafted(payload: &Payload, templates: &[NormalSample], seed: u64) -> Option<A
         location,
         Location::RawBody | Location::Path | Location::QueryKey | Location::BodyKey
     );
-    if !whole && payload.location.is_none() && dice.chance(PREFIX_SHARE) {
+    let prefixed = !whole && payload.location.is_none() && dice.chance(PREFIX_SHARE);
+    if prefixed && !is_base64_text(&value) {
         value = [benign::value(&mut dice).as_bytes(), b" ", &value].concat();
     }
     let mode = if payload.location.is_some() || whole {
         Mode::Replace
     } else {
-        Mode::draw(&mut dice)
+        Mode::fitting(&value, &mut dice)
     };
     let request = graft(&template.request, location, &value, mode, &mut dice).after;
     Some(AttackSample {

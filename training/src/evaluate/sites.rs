@@ -186,7 +186,7 @@ fn grafted(
     let seed = dice.between(0, u64::MAX - 1);
     let request = (0..MOST_TRIES).find_map(|attempt| {
         let mut dice = Dice::derived(seed, attempt);
-        let mode = Mode::draw(&mut dice);
+        let mode = Mode::fitting(value, &mut dice);
         let after = graft(&template.request, location, value, mode, &mut dice).after;
         is_same_shape(&template.request, &after, location).then_some(after)
     })?;

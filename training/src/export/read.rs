@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2};
 use prost::Message;
 use weir_scoring::onnx::{FLOAT, GraphProto, ModelProto, TensorProto};
 
+use super::layer_name;
 use crate::network::{Activation, Layer, Weights};
 use crate::train::Standardisation;
 
@@ -21,33 +22,45 @@ pub enum ReadError {
     Layout(String),
 }
 
-/// The network of a field model, its standardisation and the sigmas that normalise its residuals.
+/// The networks of a field model, their standardisation and the sigmas that normalise its residuals.
 ///
 /// # Errors
 /// [`ReadError`] when the file is not one that `weir-train` exports.
-pub fn read_field(bytes: &[u8]) -> Result<(Weights, Standardisation, Array1<f32>), ReadError> {
+pub fn read_field(bytes: &[u8]) -> Result<(Vec<Weights>, Standardisation, Array1<f32>), ReadError> {
     let model = ModelProto::decode(bytes)?;
     let graph = model
         .graph
         .ok_or_else(|| ReadError::Layout("it has no graph".to_owned()))?;
-    let layers = (0..)
-        .map_while(|i| layer(&graph, i).transpose())
-        .collect::<Result<Vec<_>, _>>()?;
     let mean = vector(&graph, "input.shift")?;
     let inverse = vector(&graph, "input.scale")?;
     let scale = vector(&graph, "residual.scale")?;
-    let weights = Weights {
-        layers: with_linear_output(layers),
-    };
-    check_chain(&weights, mean.len())?;
+    let members = (0..)
+        .map_while(|index| member(&graph, index).transpose())
+        .collect::<Result<Vec<_>, _>>()?;
+    if members.is_empty() {
+        return Err(ReadError::Layout("it is no autoencoder".to_owned()));
+    }
+    for weights in &members {
+        check_chain(weights, mean.len())?;
+    }
     #[expect(clippy::cast_precision_loss, reason = "widths are small")]
     let root = (scale.len() as f32).sqrt();
     let sigma = scale.mapv(|s| 1.0 / (s * root));
-    Ok((weights, Standardisation { mean, inverse }, sigma))
+    Ok((members, Standardisation { mean, inverse }, sigma))
 }
 
-fn layer(graph: &GraphProto, index: usize) -> Result<Option<Layer>, ReadError> {
-    let name = format!("layer{index}.weight");
+fn member(graph: &GraphProto, index: usize) -> Result<Option<Weights>, ReadError> {
+    let layers = (0..)
+        .map_while(|i| layer(graph, &layer_name(index, i)).transpose())
+        .collect::<Result<Vec<_>, _>>()?;
+    let weights = Weights {
+        layers: with_linear_output(layers),
+    };
+    Ok(Some(weights).filter(|weights| !weights.layers.is_empty()))
+}
+
+fn layer(graph: &GraphProto, layer: &str) -> Result<Option<Layer>, ReadError> {
+    let name = format!("{layer}.weight");
     let Some(tensor) = find(graph, &name) else {
         return Ok(None);
     };
@@ -60,7 +73,7 @@ fn layer(graph: &GraphProto, index: usize) -> Result<Option<Layer>, ReadError> {
     );
     let weight = Array2::from_shape_vec(shape, floats(tensor)?)
         .map_err(|_| ReadError::Layout(format!("`{name}` has a wrong size")))?;
-    let bias = vector(graph, &format!("layer{index}.bias"))?;
+    let bias = vector(graph, &format!("{layer}.bias"))?;
     Ok(Some(Layer {
         weight,
         bias,
@@ -85,7 +98,7 @@ fn check_chain(weights: &Weights, width: usize) -> Result<(), ReadError> {
         }
         inputs = layer.weight.ncols();
     }
-    if weights.layers.is_empty() || inputs != width {
+    if inputs != width {
         return Err(ReadError::Layout("it is no autoencoder".to_owned()));
     }
     Ok(())
@@ -133,12 +146,17 @@ mod tests {
             bias: Array1::from_shape_fn(columns, |c| c as f32),
             activation,
         };
-        let weights = Weights {
-            layers: vec![
-                layer(5, 2, Activation::LeakyRelu),
-                layer(2, 5, Activation::Identity),
-            ],
-        };
+        let weights = vec![
+            Weights {
+                layers: vec![
+                    layer(5, 2, Activation::LeakyRelu),
+                    layer(2, 5, Activation::Identity),
+                ],
+            },
+            Weights {
+                layers: vec![layer(5, 5, Activation::Identity)],
+            },
+        ];
         let scaling = Standardisation {
             mean: Array1::from_elem(5, 0.5),
             inverse: Array1::from_elem(5, 2.0),

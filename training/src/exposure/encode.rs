@@ -1,9 +1,27 @@
 //! The decoder's inverse: the ways in which an attacker writes the same payload so that it reads differently.
 
 use ::base64::Engine as _;
-use ::base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ::base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use super::dice::Dice;
+
+/// Whether bytes are the base64 of text: with anything before or after them nobody could decode them.
+pub fn is_base64_text(bytes: &[u8]) -> bool {
+    const SHORTEST: usize = 12;
+    let text = bytes.trim_ascii();
+    let decoded = STANDARD
+        .decode(text)
+        .or_else(|_| STANDARD_NO_PAD.decode(text))
+        .or_else(|_| URL_SAFE_NO_PAD.decode(text));
+    text.len() >= SHORTEST
+        && decoded.is_ok_and(|inner| {
+            let printable = inner
+                .iter()
+                .filter(|byte| matches!(byte, 0x20..0x7f | b'\r' | b'\n' | b'\t'))
+                .count();
+            printable * 10 >= inner.len() * 9
+        })
+}
 
 /// Standard base64.
 #[must_use]

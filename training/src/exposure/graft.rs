@@ -32,6 +32,16 @@ impl Mode {
         }
     }
 
+    /// A random mode that leaves `value` something that an application could read.
+    pub fn fitting(value: &[u8], dice: &mut Dice) -> Self {
+        let drawn = Self::draw(dice);
+        if encode::is_base64_text(value) {
+            Self::Replace
+        } else {
+            drawn
+        }
+    }
+
     fn apply(self, old: &[u8], new: Vec<u8>) -> Vec<u8> {
         match self {
             Self::Replace => new,

@@ -215,12 +215,40 @@ fn is_bare_sql(text: &[u8]) -> bool {
     PHRASES.iter().any(|phrase| found(phrase))
 }
 
-/// Letters, digits, spaces and the punctuation of prose and identifiers.
+/// Names of a language's own classes, which no visitor types: what a deserialiser or an expression is told to call.
+const INTERNALS: [&str; 15] = [
+    "java.lang.",
+    "java.io.",
+    "java.net.",
+    "java.util.",
+    "javax.script",
+    "processbuilder",
+    "clonetransformer",
+    "invokertransformer",
+    "instantiatetransformer",
+    "instantiatefactory",
+    "prototypeclonefactory",
+    "prototypeserializationfactory",
+    "forclosure",
+    "whileclosure",
+    "xmldecoder",
+];
+
+fn names_internals(text: &[u8]) -> bool {
+    INTERNALS.iter().any(|name| {
+        text.windows(name.len())
+            .any(|window| window == name.as_bytes())
+    })
+}
+
+/// Letters, digits, spaces and the punctuation of prose and identifiers, naming nothing internal.
 fn is_wordlike(text: &[u8]) -> bool {
-    text.iter().all(|byte| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b' ' | b'_' | b'-' | b'.' | b',' | b':' | b'@' | b'+')
-    }) && !text.windows(2).any(|pair| pair == b".." || pair == b"--")
+    !names_internals(text)
+        && text.iter().all(|byte| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b' ' | b'_' | b'-' | b'.' | b',' | b':' | b'@' | b'+')
+        })
+        && !text.windows(2).any(|pair| pair == b".." || pair == b"--")
         && !text.starts_with(b".")
 }
 
@@ -255,14 +283,8 @@ fn hides_more(payload: &[u8]) -> bool {
     let decoded = STANDARD
         .decode(payload)
         .or_else(|_| STANDARD_NO_PAD.decode(payload));
-    payload.len() >= 12
-        && decoded.is_ok_and(|inner| {
-            let printable = inner
-                .iter()
-                .filter(|byte| matches!(byte, 0x20..0x7f | b'\r' | b'\n' | b'\t'))
-                .count();
-            printable * 10 >= inner.len() * 9 && !is_wordlike(&inner.to_ascii_lowercase())
-        })
+    encode::is_base64_text(payload)
+        && decoded.is_ok_and(|inner| !is_wordlike(&inner.to_ascii_lowercase()))
 }
 
 /// `http(s)://host/path` with nothing that misleads a parser or a reader.
@@ -365,6 +387,7 @@ mod tests {
             ("*)(uid=*", "ldap"),
             ("1 union select a from b", "api"),
             ("Jy1hbGVydCgxKS8v", "xss"),
+            ("java.lang.ProcessBuilder", "rce"),
         ] {
             assert_eq!(reason(text.as_bytes(), class), None, "{text}");
         }

@@ -234,18 +234,19 @@ fn attack(
         location,
         Location::RawBody | Location::Path | Location::QueryKey | Location::BodyKey
     );
-    if !whole && dice.chance(PREFIX_SHARE) {
+    let alone = encode::is_base64_text(&value);
+    if !whole && !alone && dice.chance(PREFIX_SHARE) {
         let prefix = benign::value(dice);
         let separator = dice.word(&["", "", " ", "&", ";", ","]);
         value = [prefix.as_bytes(), separator.as_bytes(), &value].concat();
     }
-    if location != Location::Path && dice.chance(PADDED_SHARE) {
+    if location != Location::Path && !alone && dice.chance(PADDED_SHARE) {
         value = [padding(dice).as_bytes(), &value].concat();
     }
     let mode = if whole {
         Mode::Replace
     } else {
-        Mode::draw(dice)
+        Mode::fitting(&value, dice)
     };
     let made = graft::graft(template.request, location, &value, mode, dice);
     let no_path = graft::is_whole_target(&payload.bytes);

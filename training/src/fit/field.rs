@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use anyhow::Context;
-use ndarray::{Array1, Array2, Axis, Slice};
+use ndarray::{Array1, Array2, ArrayView2, Axis, Slice};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use weir_features::profile::{PROFILE_CONTEXT, PROFILE_TOTAL, PROFILE_WIDTH};
@@ -21,7 +21,8 @@ use crate::exposure::{ExposureRows, Template};
 use crate::network::Weights;
 use crate::progress::{Progress, Stop};
 use crate::train::{
-    FieldOptions, FieldRows, FieldStart, Standardisation, errors, residual_sigma, train_field,
+    FieldOptions, FieldRows, FieldStart, FieldTraining, Standardisation, joint_errors,
+    residual_sigma, root, train_field,
 };
 
 /// Least deviation of a residual: below it a feature that always reconstructs perfectly would shout.
@@ -48,17 +49,20 @@ const MOST_ROWS: usize = 300_000;
 /// A location that occurs gets at least one in this many draws, as far as [`MOST_BOOST`] allows.
 const LEAST_LOCATION: u32 = 25;
 
+/// Between the seeds of two networks of a detector, so that seeds near each other share none.
+const SEEDS_APART: u64 = 1 << 32;
+
 /// Few rows of a location are drawn at most this many times more often.
 const MOST_BOOST: u32 = 256;
 
 /// One in this many exposure rows validates instead of training.
 const VALIDATION_SHARE: usize = 10;
 
-/// A field network with everything that makes an error out of a raw row.
+/// Field networks with everything that makes an error out of a raw row.
 #[derive(Debug, Clone)]
 pub struct FieldDetector {
-    /// The network.
-    pub weights: Weights,
+    /// The networks, of one shape, trained alike from different seeds.
+    pub members: Vec<Weights>,
     /// What its inputs go through.
     pub scaling: Standardisation,
     /// What its residuals are divided by: ones for the plain error.
@@ -90,14 +94,14 @@ impl FieldDetector {
     /// # Errors
     /// When the file is something else.
     pub fn from_model(bytes: &[u8]) -> anyhow::Result<Self> {
-        let (weights, scaling, sigma) = read_field(bytes)?;
+        let (members, scaling, sigma) = read_field(bytes)?;
         anyhow::ensure!(
             scaling.mean.len() == FIELD_WIDTH,
             "the base's rows have {} features, this weir-train makes {FIELD_WIDTH}; train without --base",
             scaling.mean.len()
         );
         Ok(Self {
-            weights,
+            members,
             scaling,
             sigma,
         })
@@ -113,7 +117,7 @@ impl FieldDetector {
     #[must_use]
     pub fn model(&self) -> Vec<u8> {
         field_model(
-            &self.weights,
+            &self.members,
             &self.scaling,
             &self.sigma,
             &weir_features::schema::fingerprint(),
@@ -124,7 +128,7 @@ impl FieldDetector {
     #[must_use]
     pub fn errors(&self, mut rows: Array2<f32>) -> Vec<f32> {
         self.scaling.apply(&mut rows);
-        errors(&self.weights, rows.view(), Some(&self.sigma))
+        joint_errors(&self.members, rows.view(), Some(&self.sigma))
     }
 
     /// The error that each raw row would have if nothing were known of its site.
@@ -188,10 +192,6 @@ pub fn train(
     );
     let mut normal = data.corpus.select(&rows);
     normal.append(Axis(0), exposure.benign.rows.view())?;
-    let start = base.map(|base| FieldStart {
-        weights: base.weights.clone(),
-        scaling: base.scaling.clone(),
-    });
     let settings = FieldOptions {
         mask: options
             .field
@@ -206,20 +206,20 @@ pub fn train(
         Vec::new()
     };
     let lots = copies(data.corpus, &rows, &exposure.benign.locations);
-    let trained = train_field(
-        &FieldRows {
-            normal: normal.view(),
-            copies: &lots,
-            exposure: exposure.training.view(),
-            profile: PROFILE,
-            withheld: &withheld,
-        },
-        start.as_ref(),
-        &settings,
-        options.seed,
-        progress,
-        stop,
-    )?;
+    let field_rows = FieldRows {
+        normal: normal.view(),
+        copies: &lots,
+        exposure: exposure.training.view(),
+        profile: PROFILE,
+        withheld: &withheld,
+    };
+    let trained = train_members(&field_rows, base, &settings, options.seed, progress, stop)?;
+    let trimmed = trained.first().map_or(0, |member| member.trimmed.len());
+    let scaling = trained
+        .first()
+        .map(|member| member.scaling.clone())
+        .context("a field detector has at least one network")?;
+    let members: Vec<Weights> = trained.into_iter().map(|member| member.weights).collect();
     let held = data.corpus.rows_of(held_out).into_iter();
     let held = thin(
         held.filter(|row| quarantined.binary_search(row).is_err())
@@ -227,9 +227,9 @@ pub fn train(
     );
     let held_rows = data.corpus.select(&held);
     let mut scaled = held_rows.clone();
-    trained.scaling.apply(&mut scaled);
+    scaling.apply(&mut scaled);
     let held_copies = copies(data.corpus, &held, &[]);
-    let mut sigma = residual_sigma(&trained.weights, scaled.view(), &held_copies, SIGMA_FLOOR);
+    let mut sigma = joint_sigma(&members, scaled.view(), &held_copies);
     sigma
         .slice_axis_mut(Axis(0), Slice::from(PROFILE))
         .mapv_inplace(|sigma| sigma / PROFILE_WEIGHT.sqrt());
@@ -237,8 +237,8 @@ pub fn train(
         *total *= (PROFILE_WEIGHT / TOTAL_WEIGHT).sqrt();
     }
     let plain = FieldDetector {
-        weights: trained.weights,
-        scaling: trained.scaling,
+        members,
+        scaling,
         sigma: Array1::ones(FIELD_WIDTH),
     };
     let normalised = FieldDetector {
@@ -257,10 +257,52 @@ pub fn train(
         lookalikes,
         exposure_rows: exposure.training.nrows() + exposure.validation.nrows(),
         training_rows: rows.len(),
-        trimmed: trained.trimmed.len(),
+        trimmed,
         quarantined,
         separation,
     })
+}
+
+/// Trains the networks one after another, each from a seed of its own and from its counterpart in the base.
+fn train_members(
+    rows: &FieldRows<'_>,
+    base: Option<&FieldDetector>,
+    settings: &FieldOptions,
+    seed: u64,
+    progress: Progress,
+    stop: &Stop,
+) -> anyhow::Result<Vec<FieldTraining>> {
+    let count = base.map_or(settings.members, |base| base.members.len());
+    (0..count.max(1))
+        .map(|member| {
+            let start = base.and_then(|base| {
+                Some(FieldStart {
+                    weights: base.members.get(member)?.clone(),
+                    scaling: base.scaling.clone(),
+                })
+            });
+            let seed = seed.wrapping_add(member as u64 * SEEDS_APART);
+            Ok(train_field(
+                rows,
+                start.as_ref(),
+                settings,
+                seed,
+                progress,
+                stop,
+            )?)
+        })
+        .collect()
+}
+
+/// The deviation of the residuals of all networks together.
+fn joint_sigma(members: &[Weights], rows: ArrayView2<'_, f32>, copies: &[u32]) -> Array1<f32> {
+    let sigmas = members
+        .iter()
+        .map(|weights| residual_sigma(weights, rows, copies, SIGMA_FLOOR));
+    let squares = sigmas.fold(Array1::zeros(rows.ncols()), |sum, sigma| {
+        sum + &sigma * &sigma
+    });
+    (squares * root(members.len())).mapv(f32::sqrt)
 }
 
 /// Without exposure the normalised error is the measured best; with it, whichever separates a validation part better.

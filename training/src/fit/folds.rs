@@ -43,6 +43,7 @@ pub(super) fn others(
             sites: Some(sites),
             requests: None,
             lookalikes: &outcome.lookalikes,
+            quarantined: &outcome.quarantined,
         };
         values.extend(held_out_values(data.corpus, &held_out, errors)?);
     }

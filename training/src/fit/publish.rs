@@ -28,6 +28,7 @@ use super::site_profile::SiteProfile;
 use super::usual::{LocationStatistics, statistics};
 use super::{FieldPart, FitOptions, RequestPart};
 use crate::data::LabelledRequest;
+use crate::network::Weights;
 use crate::progress::{Progress, Stop};
 
 /// Random golden rows; rows of synthetic requests follow.
@@ -105,7 +106,14 @@ impl Contents<'_> {
         let field = FieldDetector {
             file: FIELD_MODEL.to_owned(),
             width: FIELD_WIDTH,
-            network: self.field.detector.weights.widths(),
+            network: self
+                .field
+                .detector
+                .members
+                .first()
+                .map(Weights::widths)
+                .unwrap_or_default(),
+            members: self.field.detector.members.len(),
         };
         let request = self.request.map(|part| RequestDetector {
             file: REQUEST_MODEL.to_owned(),

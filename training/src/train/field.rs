@@ -38,6 +38,8 @@ const MASK: f64 = 0.3;
 pub struct FieldOptions {
     /// Hidden sizes down to the bottleneck.
     pub hidden: Vec<usize>,
+    /// Networks that are trained alike from different seeds, and judge together.
+    pub members: usize,
     /// Passes over the normal rows.
     pub epochs: usize,
     /// Normal rows a step; as many exposure rows join them.
@@ -61,6 +63,7 @@ impl Default for FieldOptions {
     fn default() -> Self {
         Self {
             hidden: vec![128, 32],
+            members: 3,
             epochs: 20,
             batch: 256,
             rate: 1e-3,

@@ -7,6 +7,9 @@ use super::{
     NEEDED, Operand, close, comparison, condition, ends, is_comment, operand, prefix, skip_closing,
 };
 
+/// Columns of a selection that are followed.
+const COLUMNS: usize = 12;
+
 /// What follows `select`: a list that a parser would take, and how far it was followed.
 fn selection(text: Text<'_>, select: usize, is_placed: bool) -> Option<usize> {
     let mut at = select + 1;
@@ -29,7 +32,11 @@ fn selection(text: Text<'_>, select: usize, is_placed: bool) -> Option<usize> {
             )
         }
     };
-    let end = skip_closing(text, end);
+    let mut end = skip_closing(text, end);
+    // `union select a, b from c`: where a query must stand, names with spaces between them are columns and no prose.
+    if is_placed {
+        end = columns(text, end);
+    }
     let next = text.at(end);
     let from = text.is_any(end, &["from", "into"]);
     if from {
@@ -52,6 +59,25 @@ fn selection(text: Text<'_>, select: usize, is_placed: bool) -> Option<usize> {
         || (list && (is_placed || certain))
         || (is_placed && closed && certain))
         .then_some(end)
+}
+
+/// After the columns that follow the first, if `from` stands behind them; else `at`.
+fn columns(text: Text<'_>, at: usize) -> usize {
+    let mut end = at;
+    for _ in 0..COLUMNS {
+        if !text.at(end).is(b',') {
+            break;
+        }
+        match operand(text, prefix(text, end + 1)) {
+            Some((next, _)) => end = skip_closing(text, next),
+            None => break,
+        }
+    }
+    if text.is_any(end, &["from", "into"]) {
+        end
+    } else {
+        at
+    }
 }
 
 /// A statement that begins at `index`.

@@ -148,10 +148,10 @@ fn object(dice: &mut Dice, depth: usize) -> Value {
             _ if depth < 2 => object(dice, depth + 1),
             _ => Value::Null,
         };
-        let name = if dice.chance(0.1) {
-            draw("benign_key", ELSEWHERE, dice)
-        } else {
-            key(dice)
+        let name = match dice.weighted(&[0.82, 0.1, 0.08]) {
+            0 => key(dice),
+            1 => draw("benign_key", ELSEWHERE, dice),
+            _ => draw("lk_label", ELSEWHERE, dice),
         };
         map.insert(name, leaf);
     }

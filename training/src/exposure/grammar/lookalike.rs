@@ -35,7 +35,7 @@ const OWN: &[Rule] = &[
     // Short and middling values for any field: words of every attack class, none of its attacks.
     ("benign_value", &[
         "«bv_old»", "«bv_old»", "«bv_old»", "«bv_old»", "«bv_old»", "«bv_old»", "«bv_old»", "«bv_old»", "«bv_old»", "«bv_old»",
-        "«lk_phrase»", "«lk_phrase»", "«lk_sentence»", "«lk_sentence»", "«lk_lines»", "«lk_sql»", "«lk_sql»", "«lk_filter»", "«lk_math»", "«lk_css»", "«lk_html»", "«lk_html»", "«lk_markdown»", "«lk_template»", "«lk_shell»", "«lk_shell»", "«lk_code»", "«lk_path»", "«lk_path»", "«lk_url»", "«lk_url»", "«lk_ldap»", "«lk_token»", "«lk_token»", "«lk_address»", "«lk_shop»", "«lk_news»", "«lk_raw»", "«lk_person»", "«lk_social»", "«lk_speech»", "«lk_verse»", "«lk_recipe»", "«lk_json»",
+        "«lk_phrase»", "«lk_phrase»", "«lk_sentence»", "«lk_sentence»", "«lk_lines»", "«lk_sql»", "«lk_sql»", "«lk_filter»", "«lk_math»", "«lk_css»", "«lk_html»", "«lk_html»", "«lk_markdown»", "«lk_template»", "«lk_shell»", "«lk_shell»", "«lk_code»", "«lk_path»", "«lk_path»", "«lk_url»", "«lk_url»", "«lk_ldap»", "«lk_token»", "«lk_token»", "«lk_address»", "«lk_shop»", "«lk_news»", "«lk_raw»", "«lk_person»", "«lk_social»", "«lk_speech»", "«lk_verse»", "«lk_recipe»", "«lk_json»", "«lk_nested»", "«lk_nested»", "«lk_label»",
     ]),
     // Free text as bodies carry it: comments, tickets, articles and mails.
     ("benign_text", &["«lk_ticket»", "«lk_ticket»", "«lk_ticket»", "«lk_article»", "«lk_article»", "«lk_para»", "«lk_para»", "«bv_comment»", "«bv_comment»", "«lk_markdown»\n\n«lk_para»", "«lk_html»\n«lk_html»\n<p>«lk_lines»</p>", "«lk_block_tpl»", "«lk_block_http»", "«lk_recipe»\n\n«lk_lines»", "«lk_verse»\n\n«lk_verse»", "«lk_social» «lk_lines»", "«lk_news»: «lk_lines»"]),

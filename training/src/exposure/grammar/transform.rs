@@ -50,6 +50,8 @@ pub(super) const VERBS: &[&str] = &[
     "css",
     "wide",
     "len",
+    "title",
+    "uri",
 ];
 
 /// Applies `verb` to `text`; the text itself if there is no such verb.
@@ -95,6 +97,15 @@ pub(super) fn apply(verb: &str, text: &str, dice: &mut Dice) -> String {
             })
             .collect(),
         "up" => text.to_ascii_uppercase(),
+        "title" => title(text),
+        "uri" => bytes(text, "", |out, byte| {
+            if byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte) {
+                out.push(char::from(byte));
+                Ok(())
+            } else {
+                write!(out, "%{byte:02X}")
+            }
+        }),
         "split" => format!("'{}'", cut(text, "'+'", dice)),
         "splitdot" => format!("'{}'", cut(text, "'.'", dice)),
         "splitpipe" => format!("'{}'", cut(text, "'||'", dice)),
@@ -159,6 +170,22 @@ fn cut(text: &str, knife: &str, dice: &mut Dice) -> String {
     out
 }
 
+/// Every word with a capital letter.
+fn title(text: &str) -> String {
+    let mut begins = true;
+    text.chars()
+        .map(|letter| {
+            let written = if begins {
+                letter.to_ascii_uppercase()
+            } else {
+                letter
+            };
+            begins = letter == ' ';
+            written
+        })
+        .collect()
+}
+
 fn full_width(letter: char) -> char {
     match u32::from(letter) {
         code @ 0x21..0x7f => char::from_u32(code + 0xfee0).unwrap_or(letter),
@@ -192,6 +219,7 @@ mod tests {
             ("u16", "aQBkAA=="),
             ("split", "'i'+'d'"),
             ("len", "2"),
+            ("title", "Id"),
         ] {
             assert_eq!(apply(verb, "id", &mut dice), expected, "{verb}");
         }
