@@ -157,7 +157,10 @@ fn the_compose_file_puts_weir_in_front_of_a_shop_that_has_no_other_door() {
         "{published}"
     );
     assert!(
-        read("Dockerfile").contains(&format!("0.0.0.0:{}", config.upstreams[0].endpoints[0].port)),
+        read("Dockerfile").contains(&format!(
+            "0.0.0.0:{}",
+            config.upstreams[0].endpoints[0].port
+        )),
         "the shop listens elsewhere"
     );
     let data = mounts

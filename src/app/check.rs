@@ -10,7 +10,7 @@ use super::{Source, StartError};
 use crate::audit::Audit;
 use crate::capture::Prepared;
 use crate::config::places::{Finding, locate};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Address, Config, ConfigError};
 use crate::listen::socket::{self, Inherited};
 use crate::runtime::Snapshot;
 use crate::runtime::build::{Context, build};
