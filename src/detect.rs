@@ -126,32 +126,48 @@ pub fn inspect_passing(
     snapshot: &Snapshot,
     route: &Route,
     input: &Inspection<'_>,
+    what: Passing,
 ) -> Decision {
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let filter = BodyOnly(route.exceptions.for_path(input.request.path()));
+    let outcome = panics::catch(|| {
+        let filter = Only(what, route.exceptions.for_path(input.request.path()));
         assess(shared, snapshot, route, input, None, &filter)
-    }));
+    });
     match outcome {
         Ok(Ok((decision, assessment))) => {
             shared.metrics.rows(assessment.rows);
             decision
         }
         Ok(Err(failure)) => failed(snapshot, route, failure),
-        Err(_panic) => failed(snapshot, route, Failure::Panic),
+        Err(panic) => {
+            let place = panic.place;
+            tracing::error!(route = %route.policy.id, place, "an inspection panicked");
+            failed(snapshot, route, Failure::Panic)
+        }
     }
 }
 
-/// Excepts what stands around a body, and what the route excepts.
-struct BodyOnly<F>(F);
+/// What is decided about by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passing {
+    /// A part of the body.
+    Body,
+    /// What came behind the body, shown as headers.
+    Trailers,
+}
 
-impl<F: FieldFilter> FieldFilter for BodyOnly<F> {
+/// Excepts what stands around it, and what the route excepts.
+struct Only<F>(Passing, F);
+
+impl<F: FieldFilter> FieldFilter for Only<F> {
     fn excepted(&self, location: Location, key: &[u8]) -> bool {
         use Location as L;
-        let around = matches!(
-            location,
-            L::Path | L::Header | L::Cookie | L::Referer | L::UserAgent
-        );
-        around || self.0.excepted(location, key)
+        let around = match location {
+            L::Path => true,
+            L::Header if matches!(key, b"host" | b"content-type") => true,
+            L::Header | L::Cookie | L::Referer | L::UserAgent => self.0 == Passing::Body,
+            _ => false,
+        };
+        around || self.1.excepted(location, key)
     }
 }
 

@@ -196,7 +196,9 @@ mod tests {
         assert!(good().held(), "{}", good());
         let spoil: [fn(&mut Report); 9] = [
             |report| report.kinds.entry(Kind::Tls).or_default().wrong = 1,
-            |report| drop(report.kinds.remove(&Kind::Events)),
+            |report| {
+                report.kinds.remove(&Kind::Events);
+            },
             |report| report.bodies.lost = 1,
             |report| report.bodies.duplicated = 1,
             |report| report.bodies.completed = 1,

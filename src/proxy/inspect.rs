@@ -27,7 +27,8 @@ pub(super) async fn inspect(
         return Err(Interruption::Internal);
     };
     let started = Instant::now();
-    let fields = fields(headers);
+    let trailers = body.trailers.as_ref();
+    let fields = fields(headers, trailers);
     let view = RequestView {
         method: tx.method.as_str().as_bytes(),
         target: tx.target().as_bytes(),
@@ -40,6 +41,7 @@ pub(super) async fn inspect(
             method: tx.method.clone(),
             target: tx.target().to_owned(),
             headers: headers.clone(),
+            trailers: trailers.cloned(),
             body: body.bytes.clone(),
             truncated: body.truncated(),
         };
@@ -92,13 +94,14 @@ struct Owned {
     method: Method,
     target: String,
     headers: HeaderMap,
+    trailers: Option<HeaderMap>,
     body: Bytes,
     truncated: bool,
 }
 
 impl Owned {
     fn with_view<R>(&self, work: impl FnOnce(RequestView<'_>) -> R) -> R {
-        let fields = fields(&self.headers);
+        let fields = fields(&self.headers, self.trailers.as_ref());
         work(RequestView {
             method: self.method.as_str().as_bytes(),
             target: self.target.as_bytes(),
@@ -109,9 +112,14 @@ impl Owned {
     }
 }
 
-fn fields(headers: &HeaderMap) -> Vec<(&[u8], &[u8])> {
+/// Trailers count as headers: that is what applications which read them make of them.
+fn fields<'h>(
+    headers: &'h HeaderMap,
+    trailers: Option<&'h HeaderMap>,
+) -> Vec<(&'h [u8], &'h [u8])> {
     headers
         .iter()
+        .chain(trailers.into_iter().flatten())
         .filter(|(name, _)| **name != REQUEST_ID)
         .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
         .collect()

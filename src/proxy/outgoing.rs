@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -28,7 +29,8 @@ pub(super) fn into_upstream(body: Received, idle: Duration) -> (UpstreamBody, Ar
     let length = if held.truncated() {
         held.declared
     } else {
-        Some(beginning)
+        // Trailers follow only what is framed without a length.
+        held.trailers.is_none().then_some(beginning)
     };
     let left = length.map(|length| length.saturating_sub(beginning));
     let (second, rest) = match (held.rest, rest) {
@@ -44,6 +46,7 @@ pub(super) fn into_upstream(body: Received, idle: Duration) -> (UpstreamBody, Ar
         first: held.bytes,
         second,
         rest,
+        trailers: held.trailers,
         left: length,
         stall: Stall::new(idle),
         progress: Arc::clone(&progress),
@@ -102,6 +105,7 @@ pub struct UpstreamBody {
     first: Bytes,
     second: Bytes,
     rest: Option<Rest>,
+    trailers: Option<HeaderMap>,
     left: Option<u64>,
     stall: Stall,
     progress: Arc<Progress>,
@@ -114,6 +118,7 @@ impl UpstreamBody {
             first: Bytes::new(),
             second: Bytes::new(),
             rest: None,
+            trailers: None,
             left: Some(0),
             stall: Stall::new(Duration::ZERO),
             progress: Arc::default(),
@@ -158,7 +163,8 @@ impl Body for UpstreamBody {
             let frame = match &mut this.rest {
                 None => {
                     this.progress.done.store(true, Ordering::Release);
-                    return Poll::Ready(None);
+                    let trailers = this.trailers.take().map(Frame::trailers);
+                    return Poll::Ready(trailers.map(Ok));
                 }
                 Some(Rest::Inspected(frames)) => ready!(frames.as_mut().poll_next(cx)),
                 Some(Rest::Unread(incoming)) => match Pin::new(incoming).poll_frame(cx) {
@@ -194,7 +200,7 @@ impl Body for UpstreamBody {
         self.first.is_empty()
             && self.second.is_empty()
             && match &self.rest {
-                None => true,
+                None => self.trailers.is_none(),
                 Some(Rest::Unread(incoming)) => incoming.is_end_stream(),
                 Some(Rest::Inspected(_)) => false,
             }

@@ -138,6 +138,52 @@ async fn a_call_streams_both_ways_with_trailers_at_both_ends() {
     assert!(!received.contains_key("x-weir-verdict"), "{received:?}");
 }
 
+/// Both when the body is held and when it passes: what is in trailers is scored like headers.
+#[tokio::test]
+async fn trailers_of_inspected_bodies_travel_on_and_are_inspected() {
+    let (told, mut tell) = mpsc::channel::<Option<HeaderMap>>(8);
+    let origin = Origin::with(move |request| {
+        let told = told.clone();
+        async move {
+            if let Ok(body) = request.into_body().collect().await {
+                told.send(body.trailers().cloned()).await.unwrap();
+            }
+            Response::new(origin::full("done"))
+        }
+    })
+    .await;
+    let policy = "mode: enforce, inspect: {body: 4KiB, deadline: 60s, idle: 60s}";
+    let weir = over_http2(&origin).route(policy).start().await;
+    for length in [100, 50_000] {
+        for (value, status) in [
+            ("42", 200),
+            ("1' UNION SELECT password FROM users-- -", 403),
+        ] {
+            let mut last = trailers("x-checksum");
+            last.insert("x-checksum", HeaderValue::from_static(value));
+            let frames = [
+                Ok(Frame::data(Bytes::from(vec![b'x'; length]))),
+                Ok(Frame::trailers(last)),
+            ];
+            let stream = SyncStream::new(futures_util::stream::iter(frames));
+            let mut client = Client::http2(weir.address).await;
+            let request = client
+                .request("POST", "/sum")
+                .header("content-type", "text/plain")
+                .body(BodyExt::boxed(StreamBody::new(stream)))
+                .unwrap();
+            let response = client.send(request).await;
+            assert_eq!(response.status(), status, "{length} {value}");
+            if status == 200 {
+                let received = within("the body", tell.recv()).await.unwrap().unwrap();
+                assert_eq!(received["x-checksum"], value);
+                assert!(!received.contains_key("x-weir-verdict"), "{received:?}");
+            }
+        }
+    }
+    assert!(tell.try_recv().is_err(), "no blocked body arrived whole");
+}
+
 /// More requests at once than one connection may carry.
 #[tokio::test]
 async fn more_requests_than_streams_open_another_connection() {

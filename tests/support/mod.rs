@@ -17,7 +17,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Nothing in these tests takes this long unless it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The value of `future`, or a failed test that names what was waited for.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::Body;
+use http::HeaderMap;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -16,6 +17,7 @@ use super::budget::{HeldBudget, Share};
 use super::kind::Magic;
 use super::plan::{HEAD, Hold, Until};
 use crate::config::Beyond;
+use crate::proxy::headers;
 use crate::units::ClientIp;
 
 /// A body of unknown length reserves this much at a time.
@@ -81,6 +83,8 @@ pub struct Held {
     pub cut: Option<Cut>,
     /// The piece that crossed the limit, and the stream behind it.
     pub(in crate::proxy) rest: Option<(Bytes, Incoming)>,
+    /// What came behind a body that is held whole, as it may travel on: inspected like headers.
+    pub(in crate::proxy) trailers: Option<HeaderMap>,
     /// The length that the client declared.
     pub(in crate::proxy) declared: Option<u64>,
 }
@@ -99,6 +103,7 @@ impl Held {
             bytes: Bytes::new(),
             cut: rest.is_some().then_some(Cut::Unread),
             rest,
+            trailers: None,
             declared,
         }
     }
@@ -127,6 +132,7 @@ impl Held {
             budget,
             held: Collected::new(expected, limit),
             share: Share::default(),
+            trailers: None,
             reserved: 0,
             stop: match policy.hold.until {
                 Until::Genuine => HEAD.min(limit),
@@ -146,6 +152,7 @@ struct Reader<'a> {
     budget: &'a HeldBudget,
     held: Collected,
     share: Share,
+    trailers: Option<HeaderMap>,
     reserved: usize,
     /// Where to stop and look.
     stop: usize,
@@ -241,7 +248,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The next data; trailers are dropped, for nobody would inspect them.
+    /// The next data; trailers are kept for the end.
     async fn next(&mut self) -> Result<Next, BodyError> {
         let policy = self.policy;
         let wait = match policy.hold.until {
@@ -264,14 +271,19 @@ impl Reader<'_> {
             match frame {
                 None => return Ok(Next::End),
                 Some(Err(_)) => return Err(BodyError::Broken),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data()
-                        && !data.is_empty()
-                    {
-                        return Ok(Next::Piece(data));
-                    }
-                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => return Ok(Next::Piece(data)),
+                    Ok(_empty) => {}
+                    Err(last) => self.keep(last),
+                },
             }
+        }
+    }
+
+    fn keep(&mut self, last: Frame<Bytes>) {
+        if let Ok(mut trailers) = last.into_trailers() {
+            headers::sanitize_trailers(&mut trailers);
+            self.trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
         }
     }
 
@@ -280,6 +292,7 @@ impl Reader<'_> {
             bytes: self.share.attach(self.held.finish()),
             cut: None,
             rest: None,
+            trailers: self.trailers,
             declared: self.declared,
         }
     }
@@ -289,6 +302,7 @@ impl Reader<'_> {
             bytes: self.share.attach(self.held.finish()),
             cut: Some(cut),
             rest: Some((rest, self.incoming)),
+            trailers: None,
             declared: self.declared,
         }
     }

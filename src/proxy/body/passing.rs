@@ -21,6 +21,7 @@ use super::BodyError;
 use super::sieve::{Sieve, Window};
 use crate::config::Mode;
 use crate::detect::{self, Action, Cause, Decision, Failure, Inspection, Verdict};
+use crate::proxy::headers;
 use crate::runtime::{Route, Shared, Snapshot};
 use crate::units::ClientIp;
 
@@ -132,13 +133,21 @@ impl Inspector {
     }
 
     /// Decides about a window, on any thread.
-    fn decide(&self, text: &[u8]) -> Decision {
-        let headers: Vec<(&[u8], &[u8])> = self
-            .subject
-            .headers
-            .iter()
+    fn decide(&self, piece: &Piece) -> Decision {
+        let about = self.subject.headers.iter();
+        let mut headers: Vec<(&[u8], &[u8])> = about
             .map(|(name, value)| (*name, value.as_slice()))
             .collect();
+        let (text, what) = match piece {
+            Piece::Window(window) => (window.text.as_slice(), detect::Passing::Body),
+            Piece::Trailers(trailers) => {
+                let fields = trailers.iter();
+                headers.extend(
+                    fields.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
+                );
+                (&b""[..], detect::Passing::Trailers)
+            }
+        };
         let request = RequestView {
             method: self.subject.method.as_str().as_bytes(),
             target: self.subject.path.as_bytes(),
@@ -152,23 +161,24 @@ impl Inspector {
             time: self.time,
             started: Instant::now(),
         };
-        detect::inspect_passing(&self.shared, &self.snapshot, &self.route, &input)
+        detect::inspect_passing(&self.shared, &self.snapshot, &self.route, &input, what)
     }
 
     /// Scores a window: waits for its turn, which slows the sender and never skips, and then no longer than the
     /// route's deadline.
-    async fn score(self: Arc<Self>, window: Window, patience: Duration) -> Result<(), BodyError> {
+    async fn score(self: Arc<Self>, piece: Piece, patience: Duration) -> Result<(), BodyError> {
+        let fresh = piece.fresh();
         let turn = timeout(patience, Arc::clone(&self.shared.passing).acquire_owned());
         let Ok(Ok(turn)) = turn.await else {
             if self.route.policy.mode == Mode::Enforce {
                 return Err(BodyError::Busy);
             }
-            self.unread(window.fresh);
+            self.unread(fresh);
             return Ok(());
         };
-        let (inspector, fresh) = (Arc::clone(&self), window.fresh);
+        let inspector = Arc::clone(&self);
         let work = tokio::task::spawn_blocking(move || {
-            let decision = inspector.decide(&window.text);
+            let decision = inspector.decide(&piece);
             drop(turn);
             decision
         });
@@ -198,6 +208,23 @@ impl Inspector {
 
     fn unread(&self, bytes: usize) {
         self.route.metrics.uninspected(bytes as u64);
+    }
+}
+
+/// What is scored at once.
+#[derive(Debug)]
+enum Piece {
+    Window(Window),
+    Trailers(HeaderMap),
+}
+
+impl Piece {
+    /// Bytes of the body that were not scored before.
+    fn fresh(&self) -> usize {
+        match self {
+            Self::Window(window) => window.fresh,
+            Self::Trailers(_) => 0,
+        }
     }
 }
 
@@ -280,17 +307,14 @@ impl Transfer {
             };
             let data = match frame.into_data() {
                 Ok(data) => data,
-                Err(trailers) => {
-                    self.finish().await?;
-                    return Ok(Some(trailers));
-                }
+                Err(last) => return self.trailers(last).await,
             };
             if data.is_empty() {
                 continue;
             }
             let mut rest: &[u8] = &data;
             while let Some(window) = self.sieve.take(&mut rest) {
-                self.submit(window).await?;
+                self.submit(Piece::Window(window)).await?;
             }
             self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
             if self.left == Some(0) || self.incoming.is_end_stream() {
@@ -298,6 +322,20 @@ impl Transfer {
             }
             return Ok(Some(Frame::data(data)));
         }
+    }
+
+    /// What is behind a body is scored like headers before it goes on.
+    async fn trailers(&mut self, last: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, BodyError> {
+        self.finish().await?;
+        let Ok(mut trailers) = last.into_trailers() else {
+            return Ok(None);
+        };
+        headers::sanitize_trailers(&mut trailers);
+        if !trailers.is_empty() {
+            self.submit(Piece::Trailers(trailers.clone())).await?;
+            self.settle().await?;
+        }
+        Ok(Some(Frame::trailers(trailers)))
     }
 
     /// The next frame. While none comes, what is there of a window is scored, and verdicts are listened for.
@@ -309,7 +347,7 @@ impl Transfer {
             if self.running.is_none()
                 && let Some(window) = self.sieve.flush()
             {
-                self.submit(window).await?;
+                self.submit(Piece::Window(window)).await?;
             }
             let running = async {
                 match &mut self.running {
@@ -332,9 +370,9 @@ impl Transfer {
     }
 
     /// Scores a window when the one before is done.
-    async fn submit(&mut self, window: Window) -> Result<(), BodyError> {
+    async fn submit(&mut self, piece: Piece) -> Result<(), BodyError> {
         self.settle().await?;
-        let work = Arc::clone(&self.inspector).score(window, self.idle);
+        let work = Arc::clone(&self.inspector).score(piece, self.idle);
         self.running = Some(Running(tokio::spawn(work)));
         Ok(())
     }
@@ -350,7 +388,7 @@ impl Transfer {
     /// Scores what is left, and waits for the last verdict.
     async fn finish(&mut self) -> Result<(), BodyError> {
         while let Some(window) = self.sieve.finish() {
-            self.submit(window).await?;
+            self.submit(Piece::Window(window)).await?;
         }
         self.settle().await
     }
