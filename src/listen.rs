@@ -28,7 +28,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 
 pub use io::{ConnectionState, InFlight};
 
@@ -38,6 +37,7 @@ use self::socket::{Farewell, Listening};
 use crate::proxy::headers::Scheme;
 use crate::proxy::{ClientConnection, Proxy, Slot};
 use crate::runtime::Snapshot;
+use crate::tls::handshake::{self, Bounds};
 
 /// Back-off after `accept` failed for want of descriptors or memory.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -215,14 +215,26 @@ fn accept(proxy: &Arc<Proxy>, index: usize, mut stream: TcpStream, mut arrival: 
         let Some(Some(tls)) = snapshot.tls.get(index).cloned() else {
             return;
         };
-        let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-        match timeout(patience, handshake).await {
-            Ok(Ok(stream)) => {
-                drop(snapshot);
-                connection(&proxy, stream, Scheme::Https, &settings, arrival).await;
+        let bounds = Bounds {
+            patience,
+            limit: snapshot.config.limits.handshakes,
+        };
+        let metrics = &proxy.shared().metrics;
+        match handshake::accept(&tls, stream, proxy.handshakes(), bounds).await {
+            Ok(accepted) => {
+                metrics.handshake(if accepted.resumed { "resumed" } else { "full" });
+                let settings = Settings {
+                    http2: settings.http2 && !accepted.http1_only,
+                    subject: accepted.subject.filter(|_| tls.passes_subject()),
+                    ..settings
+                };
+                drop((snapshot, tls));
+                connection(&proxy, accepted.stream, Scheme::Https, &settings, arrival).await;
             }
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
+            Err(error) => {
+                metrics.handshake(error.name());
+                tracing::debug!(%peer, "{error}");
+            }
         }
     });
 }
@@ -234,6 +246,8 @@ struct Settings {
     headers: usize,
     header_bytes: usize,
     timeouts: IoTimeouts,
+    /// What the upstream is told of the client's certificate.
+    subject: Option<HeaderValue>,
 }
 
 impl Settings {
@@ -248,6 +262,7 @@ impl Settings {
                 header: timeouts.header,
                 idle: timeouts.idle,
             },
+            subject: None,
         }
     }
 }
@@ -266,7 +281,8 @@ async fn connection<S>(
     state.occupy(place);
     let farewell = farewell(stop, &state, proxy);
     let io = TokioIo::new(ClientIo::new(stream, Arc::clone(&state), settings.timeouts));
-    let client = Arc::new(ClientConnection::new(peer, scheme, Arc::clone(&state)));
+    let client = ClientConnection::new(peer, scheme, Arc::clone(&state));
+    let client = Arc::new(client.with_subject(settings.subject.clone()));
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (proxy, client) = (Arc::clone(proxy), Arc::clone(&client));
         state.speaks(request.version());

@@ -40,6 +40,7 @@ use crate::detect::{self, Cause};
 use crate::listen::ConnectionState;
 use crate::runtime::{Route, Shared};
 use crate::telemetry::{Metrics, panics};
+use crate::tls::handshake::Handshakes;
 
 /// What all requests share beside [`Shared`].
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub struct Proxy {
     connections: Arc<Semaphore>,
     /// Room for requests in flight: what comes beyond is turned away before it is read.
     requests: Arc<Semaphore>,
+    handshakes: Handshakes,
 }
 
 /// A client connection as its requests see it.
@@ -60,6 +62,8 @@ pub struct ClientConnection {
     state: Arc<ConnectionState>,
     /// Requests so far: names the request that a framing violation belongs to.
     requests: AtomicU64,
+    /// Of the client's certificate, for the upstream.
+    subject: Option<HeaderValue>,
 }
 
 impl ClientConnection {
@@ -70,7 +74,13 @@ impl ClientConnection {
             scheme,
             state,
             requests: AtomicU64::new(0),
+            subject: None,
         }
+    }
+
+    /// The same with the subject that the upstream is told.
+    pub fn with_subject(self, subject: Option<HeaderValue>) -> Self {
+        Self { subject, ..self }
     }
 }
 
@@ -99,8 +109,14 @@ impl Proxy {
                 limits.connections.min(Semaphore::MAX_PERMITS),
             )),
             requests: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
+            handshakes: Handshakes::default(),
             shared,
         })
+    }
+
+    /// TLS handshakes under way on all listeners.
+    pub(crate) const fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     /// Snapshot and long-lived state.

@@ -77,6 +77,11 @@ pub mod names {
         Described("weir_generation", "Generation of the running snapshot");
     /// Now.
     pub const CONNECTIONS: Described = Described("weir_connections", "Open client connections");
+    /// By `outcome`: full, resumed, failed, timeout, displaced, unproven.
+    pub const HANDSHAKES: Described = Described(
+        "weir_tls_handshakes",
+        "TLS handshakes of clients by outcome",
+    );
     /// At `limits.connections`.
     pub const CONNECTIONS_REFUSED: Described = Described(
         "weir_connections_refused",
@@ -124,6 +129,7 @@ pub struct Metrics {
     score: Histograms,
     errors: Family<Labels, Counter>,
     reloads: Family<Labels, Counter>,
+    handshakes: Family<Labels, Counter>,
     model: Arc<Mutex<Labels>>,
     /// Generation of the running snapshot.
     pub generation: Gauge,
@@ -191,6 +197,7 @@ impl Metrics {
             score: histograms(r, names::SCORE, scores),
             errors: counters(r, names::ERRORS),
             reloads: counters(r, names::RELOADS),
+            handshakes: counters(r, names::HANDSHAKES),
             model,
             generation: add(r, names::GENERATION, Gauge::default()),
             connections: add(r, names::CONNECTIONS, Gauge::default()),
@@ -218,6 +225,13 @@ impl Metrics {
     pub fn error(&self, cause: &'static str) {
         self.errors
             .get_or_create(&vec![("cause", cause.to_owned())])
+            .inc();
+    }
+
+    /// Counts a client's TLS handshake. `outcome` is one of a closed set of names.
+    pub fn handshake(&self, outcome: &'static str) {
+        self.handshakes
+            .get_or_create(&vec![("outcome", outcome.to_owned())])
             .inc();
     }
 

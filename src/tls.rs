@@ -5,8 +5,10 @@
 
 pub mod client;
 mod files;
+pub mod handshake;
 mod names;
 pub mod server;
+mod subject;
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};

@@ -320,6 +320,7 @@ fn limits(item: Option<&Item<'_>>) -> Limits {
             Bytes::mib(1)..=Bytes::mib(65_536),
             Bytes::mib(32),
         ),
+        handshakes: count("handshakes", 8..=100_000, 512),
         clients: count("clients", 100..=10_000_000, 20_000),
     }
 }

@@ -4,8 +4,6 @@
 
 use std::path::Path;
 
-use http::HeaderName;
-
 use super::fields;
 use super::reader::{Item, Section};
 use super::tls_types::*;
@@ -116,33 +114,16 @@ fn client_certificates(item: &Item<'_>, base: &Path) -> Option<ClientCertificate
     let revoked = section
         .get("revoked")
         .and_then(|item| fields::path(&item, base));
-    let subject_header = section
-        .get("subject_header")
-        .and_then(|item| subject_header(&item));
+    let pass_subject = section
+        .get("pass_subject")
+        .and_then(|item| item.flag())
+        .unwrap_or(false);
     Some(ClientCertificates {
         mode: mode?,
         roots: roots?,
         revoked,
-        subject_header,
+        pass_subject,
     })
-}
-
-/// Only an `X-` header that means nothing else: it is taken from every client, whatever it says.
-fn subject_header(item: &Item<'_>) -> Option<HeaderName> {
-    let name = item.text()?.to_ascii_lowercase();
-    let taken = ["x-weir-", "x-forwarded-", "x-request-id", "x-real-ip"];
-    let valid = name.starts_with("x-")
-        && !taken.iter().any(|taken| name.starts_with(taken))
-        && !name.contains(['_', '.']);
-    let parsed = HeaderName::from_bytes(name.as_bytes())
-        .ok()
-        .filter(|_| valid);
-    if parsed.is_none() {
-        item.expected(
-            "a header of your own that begins with X-, such as X-Client-Subject; not X-Weir-, X-Forwarded-, X-Request-Id or X-Real-Ip",
-        );
-    }
-    parsed
 }
 
 pub(super) fn upstream(item: &Item<'_>, base: &Path) -> UpstreamTls {
@@ -167,5 +148,91 @@ pub(super) fn upstream(item: &Item<'_>, base: &Path) -> UpstreamTls {
         server_name,
         client,
         min_version: min_version(&section),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+
+    /// Ends with its upstream.
+    const MINIMAL: &str = "\
+listen:
+  - address: 127.0.0.1:8080
+model:
+  bundle: ../models/base
+routes:
+  - id: all
+    upstream: app
+upstreams:
+  - name: app
+    address: 127.0.0.1:9000
+";
+
+    fn problems(text: &str) -> String {
+        let read = |_: &Path| Ok(Vec::new());
+        let problems = crate::config::parse(text, Path::new("/etc/weir"), &read).unwrap_err();
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn tls_says_what_is_missing_or_would_be_in_clear() {
+        let listener = |tls: &str| {
+            let with = format!("  - address: 127.0.0.1:0\n    tls: {tls}\n");
+            MINIMAL.replacen("listen:\n", &format!("listen:\n{with}"), 1)
+        };
+        let files = "certificate: c, key: k";
+        for (tls, expected) in [
+            ("", "listen[0].tls: is empty: write `tls: {}`"),
+            ("{}", "listen[0].tls.certificate: is missing"),
+            ("{certificate: c}", "listen[0].tls.key: is missing"),
+            (
+                "{certificates: []}",
+                "listen[0].tls.certificates: the list is empty",
+            ),
+            (
+                "{certificates: [{certificate: c, key: k, names: ['*']}]}",
+                "listen[0].tls.certificates[0].names[0]: `*` is not allowed here: expected a host name",
+            ),
+            (
+                &format!("{{{files}, min_version: 1.1}}"),
+                "expected 1.2 or 1.3",
+            ),
+            (
+                &format!("{{{files}, unknown_names: reject}}"),
+                "expected default or refuse",
+            ),
+            (
+                &format!("{{{files}, client_certificates: {{}}}}"),
+                "listen[0].tls.client_certificates.mode: is missing",
+            ),
+            (
+                &format!("{{{files}, client_certificates: {{mode: required}}}}"),
+                "listen[0].tls.client_certificates.roots: is missing",
+            ),
+            (
+                &format!("{{{files}, client_certificates: }}"),
+                "listen[0].tls.client_certificates: is empty",
+            ),
+        ] {
+            let found = problems(&listener(tls));
+            assert!(found.contains(expected), "{tls}: {found}");
+        }
+        let upstream = |tls: &str| format!("{MINIMAL}    tls: {tls}\n");
+        for (tls, expected) in [
+            ("", "upstreams[0].tls: is empty"),
+            ("{certificate: c}", "upstreams[0].tls.key: is missing"),
+            (
+                "{server_name: 'a:443'}",
+                "expected a host name or an address",
+            ),
+            ("{verify: false}", "upstreams[0].tls.verify: unknown key"),
+        ] {
+            let found = problems(&upstream(tls));
+            assert!(found.contains(expected), "{tls}: {found}");
+        }
     }
 }

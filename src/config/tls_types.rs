@@ -2,9 +2,9 @@
 //!
 //! Not here: how YAML spells them (`tls`), and the contents of the files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use http::HeaderName;
+use super::types::Config;
 
 /// TLS of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +64,8 @@ pub struct ClientCertificates {
     pub roots: PathBuf,
     /// PEM of revocation lists.
     pub revoked: Option<PathBuf>,
-    /// Header that tells the upstream the subject. Clients cannot set it on any listener.
-    pub subject_header: Option<HeaderName>,
+    /// Whether upstreams learn the subject, in a header that no client can set.
+    pub pass_subject: bool,
 }
 
 /// Whether clients may come without a certificate. One that does not verify is refused in both modes.
@@ -97,4 +97,29 @@ pub enum Roots {
     System,
     /// PEM of authorities, or of the upstream's own certificate; nothing else is believed.
     File(PathBuf),
+}
+
+impl Config {
+    /// Every file that TLS reads, on both sides.
+    pub fn tls_files(&self) -> Vec<&Path> {
+        let mut files: Vec<&PathBuf> = Vec::new();
+        for tls in self.listeners.iter().filter_map(|at| at.tls.as_ref()) {
+            for certificate in &tls.certificates {
+                files.extend([&certificate.files.certificate, &certificate.files.key]);
+            }
+            if let Some(clients) = &tls.clients {
+                files.push(&clients.roots);
+                files.extend(&clients.revoked);
+            }
+        }
+        for tls in self.upstreams.iter().filter_map(|at| at.tls.as_ref()) {
+            if let Roots::File(roots) = &tls.roots {
+                files.push(roots);
+            }
+            if let Some(client) = &tls.client {
+                files.extend([&client.certificate, &client.key]);
+            }
+        }
+        files.into_iter().map(PathBuf::as_path).collect()
+    }
 }

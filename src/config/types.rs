@@ -322,6 +322,8 @@ pub struct Limits {
     /// Body bytes held for inspection by all requests together; beyond it `enforce` waits and then answers 503, and
     /// `shadow` inspects the prefix that it holds.
     pub inspect_memory: Bytes,
+    /// TLS handshakes under way, all listeners together; one more ends the oldest.
+    pub handshakes: usize,
     /// Clients with sliding windows, and clients per rate limit.
     pub clients: usize,
 }

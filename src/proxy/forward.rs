@@ -46,6 +46,10 @@ impl Proxy {
             return Err(Interruption::Internal);
         };
         let client_side = head.extensions.remove::<OnUpgrade>();
+        if let Some(subject) = &connection.subject {
+            head.headers
+                .insert(headers::CLIENT_SUBJECT, subject.clone());
+        }
         let (body, progress) = body.into_upstream(config.timeouts.body);
         let request = upstream_request(tx, head, body, upgrade.as_ref())?;
         let tls = tx.snapshot.connectors.get(route.policy.upstream);

@@ -14,6 +14,8 @@ use crate::listen::client::Peer;
 pub const VERDICT: HeaderName = HeaderName::from_static("x-weir-verdict");
 /// The score of this request, for the upstream. Clients cannot set it.
 pub const SCORE: HeaderName = HeaderName::from_static("x-weir-score");
+/// The subject of the client's certificate, for the upstream. Clients cannot set it, on any listener.
+pub const CLIENT_SUBJECT: HeaderName = HeaderName::from_static("x-weir-client-subject");
 /// Names one request to client, upstream and operator.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

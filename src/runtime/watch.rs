@@ -1,4 +1,5 @@
-//! Watches the configuration file and the bundle's manifest, and asks for a reload when their content changed.
+//! Watches the configuration file, the files of TLS and the bundle's manifest, and asks for a reload when their
+//! content changed.
 //!
 //! Not here: the reload. Folders are watched, not files: editors, `weir-train` and container platforms replace files
 //! and links by renaming. Only content counts: reading, touching or rewriting the same bytes reloads nothing.
@@ -27,6 +28,8 @@ const QUIET: Duration = Duration::from_millis(150);
 const LONGEST_BURST: Duration = Duration::from_secs(1);
 /// Files larger than this are not hashed whole; the bundle's own limit is the same.
 const MAX_READ: u64 = 8 * 1024 * 1024;
+/// Links on the way to one file; the kernel follows no more.
+const MAX_LINKS: usize = 40;
 
 /// Watches until the process ends. Without inotify it says so and does nothing: signals and the API still reload.
 pub async fn watch(shared: Arc<Shared>, reloader: Reloader, file: PathBuf) {
@@ -67,7 +70,8 @@ pub async fn watch(shared: Arc<Shared>, reloader: Reloader, file: PathBuf) {
         // A bundle whose manifest was copied before its models fails once and is tried again with every further file.
         failed = reloader.reload(Trigger::Watch).await.is_err();
         let after = shared.pin();
-        if after.config.model.bundle != before.config.model.bundle {
+        let (old, new) = (&before.config, &after.config);
+        if new.model.bundle != old.model.bundle || new.tls_files() != old.tls_files() {
             seen = Content::of(&file, &after.config);
             interest.store(Arc::new(Interest::of(&file, &after.config)));
             follow(&mut watcher, &mut watched, &interest);
@@ -97,7 +101,10 @@ impl Interest {
         let mut interest = Self::default();
         // The link that container platforms switch; the files beside it are links through it.
         interest.names.insert("..data".into());
-        interest.add(file);
+        interest.add_with_links(file);
+        for file in config.tls_files() {
+            interest.add_with_links(file);
+        }
         if let Some(bundle) = &config.model.bundle {
             interest.add(bundle);
             let real = bundle.canonicalize().ok();
@@ -119,6 +126,28 @@ impl Interest {
                 None => PathBuf::from("/"),
             });
             self.names.extend(path.file_name().map(OsString::from));
+        }
+    }
+
+    /// A path and every link on the way to it: whichever is replaced, the file is another one.
+    fn add_with_links(&mut self, path: &Path) {
+        self.add(path);
+        let mut left = MAX_LINKS;
+        let mut pending = vec![path.to_owned()];
+        while let Some(path) = pending.pop() {
+            for part in path.ancestors() {
+                let Ok(target) = std::fs::read_link(part) else {
+                    continue;
+                };
+                if left == 0 {
+                    return;
+                }
+                left -= 1;
+                self.add(part);
+                let rest = path.strip_prefix(part).unwrap_or(Path::new(""));
+                let folder = part.parent().unwrap_or(Path::new(""));
+                pending.push(folder.join(target).join(rest));
+            }
         }
     }
 
@@ -148,6 +177,8 @@ struct Content {
     config: Option<u64>,
     bundle: Option<u64>,
     wants_bundle: bool,
+    /// A missing one is a state like any other: the reload says what is wrong.
+    tls: Vec<Option<u64>>,
 }
 
 impl Content {
@@ -160,6 +191,7 @@ impl Content {
                 .as_ref()
                 .and_then(|bundle| hash(&bundle.join(MANIFEST))),
             wants_bundle: config.model.bundle.is_some(),
+            tls: config.tls_files().into_iter().map(hash).collect(),
         }
     }
 
@@ -242,6 +274,28 @@ mod tests {
         ] {
             assert!(!concerns(modify, path), "{path}");
         }
+    }
+
+    #[test]
+    fn every_link_on_the_way_is_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("store/v1")).unwrap();
+        std::fs::write(root.join("store/v1/weir.yaml"), "a").unwrap();
+        std::os::unix::fs::symlink("v1", root.join("store/now")).unwrap();
+        std::os::unix::fs::symlink("store/now", root.join("etc")).unwrap();
+        std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
+        let config = one_route("mode: shadow");
+        let interest = Interest::of(&root.join("etc/weir.yaml"), &config);
+        for link in ["etc", "store/now", "store/v1/weir.yaml"] {
+            let event = Event::new(EventKind::Create(CreateKind::Any)).add_path(root.join(link));
+            assert!(interest.concerns(&event), "{link}");
+        }
+        for watched in ["", "store", "store/v1"] {
+            assert!(interest.folders.contains(&root.join(watched)), "{watched}");
+        }
+        // Ends.
+        Interest::of(&root.join("loop/weir.yaml"), &config);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 
@@ -17,16 +17,17 @@ use crate::config::{ClientCertificates, ClientMode, ListenerTls};
 /// TLS of one listener in one snapshot.
 #[derive(Debug)]
 pub struct Server {
-    pub(super) config: Arc<ServerConfig>,
-    pub(super) clients: Option<Clients>,
+    config: Arc<ServerConfig>,
+    clients: Option<Clients>,
     tickets: Arc<dyn ProducesTickets>,
 }
 
 /// Which clients are believed.
 #[derive(Debug)]
-pub(super) struct Clients {
-    pub(super) verifier: Arc<dyn ClientCertVerifier>,
-    pub(super) mode: ClientMode,
+struct Clients {
+    verifier: Arc<dyn ClientCertVerifier>,
+    mode: ClientMode,
+    pass_subject: bool,
     trust: Trust,
 }
 
@@ -59,6 +60,7 @@ impl Clients {
         Ok(Self {
             verifier,
             mode: settings.mode,
+            pass_subject: settings.pass_subject,
             trust: Trust { roots, revoked },
         })
     }
@@ -107,6 +109,29 @@ impl Server {
     /// The settings of a handshake.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
+    }
+
+    /// Whether upstreams learn whose certificate a client has.
+    pub fn passes_subject(&self) -> bool {
+        self.clients
+            .as_ref()
+            .is_some_and(|clients| clients.pass_subject)
+    }
+
+    /// Whether a client that shows `chain` is believed now. Full handshakes have asked already; a resumed one goes by
+    /// what was true when its session began, and the certificate may have expired since.
+    pub(super) fn proves(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+        let Some(clients) = &self.clients else {
+            return Ok(());
+        };
+        match chain.split_first() {
+            Some((leaf, rest)) => clients
+                .verifier
+                .verify_client_cert(leaf, rest, UnixTime::now())
+                .map(drop),
+            None if clients.mode == ClientMode::Optional => Ok(()),
+            None => Err(rustls::Error::NoCertificatesPresented),
+        }
     }
 
     /// Whether a session begun under this one may be resumed where `clients` are believed.
