@@ -275,7 +275,7 @@ async fn client_certificates_are_asked_for_as_configured() {
         .await;
     assert_eq!(
         proven.unwrap().seen().header(SUBJECT),
-        Some("CN=alice,O=Weir & Sons\\, Ltd.")
+        Some("O=Weir & Sons\\, Ltd.,CN=alice")
     );
     for refused in [None, Some(&stranger), Some(&revoked)] {
         assert!(
