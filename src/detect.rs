@@ -134,7 +134,7 @@ pub fn inspect_passing(
     });
     match outcome {
         Ok(Ok((decision, assessment))) => {
-            shared.metrics.rows(assessment.rows);
+            shared.metrics.rows(assessment.rows, &assessment.cache);
             decision
         }
         Ok(Err(failure)) => failed(snapshot, route, failure),

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::{Source, StartError};
 use crate::audit::Audit;
 use crate::capture::Prepared;
-use crate::config::Address;
 use crate::config::places::{Finding, locate};
 use crate::config::{self, Address, Config, ConfigError};
 use crate::listen::socket::{self, Inherited};
