@@ -73,7 +73,7 @@ pub struct Accepted<S> {
     pub stream: TlsStream<S>,
     /// Whose certificate it proved to have, for a header.
     pub subject: Option<HeaderValue>,
-    /// Whether HTTP/2 was agreed on. Clients without ALPN may still begin with it.
+    /// Whether HTTP/1.1 was agreed on. Clients without ALPN may begin with either version.
     pub http1_only: bool,
     /// Whether an earlier session went on.
     pub resumed: bool,
