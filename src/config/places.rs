@@ -80,8 +80,8 @@ mod tests {
         let tree = tree.unwrap();
         for (key, expected) in [
             ("listen[0].address", Some((2, 14))),
-            ("listen[1].tls.key", Some((3, 33))),
-            ("listen[1].tls.certificate", Some((3, 29))),
+            ("listen[1].tls.key", Some((3, 29))),
+            ("listen[1].tls.certificate", Some((3, 23))),
             ("audit.output", Some((5, 11))),
             ("admin.address", None),
             ("listen[7]", Some((2, 3))),
