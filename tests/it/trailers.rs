@@ -96,8 +96,8 @@ async fn trailers_of_a_request_reach_the_origin_but_no_forged_ones() {
     .await;
     let weir = Setup::new(address).route("mode: off").start().await;
     let request = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\
-        Trailer: X-Sum, X-Weir-Verdict, X-Real-IP\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 42\r\nX-Weir-Verdict: pass\r\n\
-        X-Real-IP: 6.6.6.6\r\n\r\n";
+        Trailer: X-Sum, X-Weir-Score-Of, X-Original-URL\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 42\r\nX-Weir-Score-Of: 0\r\n\
+        X-Original-URL: /admin\r\n\r\n";
     let answer = exchange(weir.address, request).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let body = within("the body", seen.recv()).await.unwrap();
