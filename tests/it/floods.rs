@@ -70,7 +70,8 @@ async fn rapid_reset() {
 #[tokio::test]
 async fn made_you_reset() {
     let (origin, weir) = start("").await;
-    let offences: [(fn(u32) -> Vec<u8>, &str); 2] = [
+    type Offence = fn(u32) -> Vec<u8>;
+    let offences: [(Offence, &str); 2] = [
         // An increment that overflows the window.
         (
             |stream| frame(WINDOW_UPDATE, 0, stream, &[0x7f, 0xff, 0xff, 0xff]),
