@@ -232,9 +232,9 @@ fn scored(
     input: &Inspection<'_>,
 ) -> Result<Decision, Failure> {
     // Before anything can fail: a client's windows count every request.
-    let vector = window(shared, input);
+    let vector = window(shared, snapshot, input);
     let filter = route.exceptions.for_path(input.request.path());
-    let (decision, assessment) = assess(shared, snapshot, route, input, Some(&vector), &filter)?;
+    let (decision, assessment) = assess(shared, snapshot, route, input, vector.as_ref(), &filter)?;
     observe(shared, route, &assessment);
     Ok(decision)
 }
@@ -280,14 +280,20 @@ fn assess(
     })
 }
 
-fn window(shared: &Shared, input: &Inspection<'_>) -> RequestVector {
+/// Counts the request, and describes it where a request detector wants to know.
+fn window(shared: &Shared, snapshot: &Snapshot, input: &Inspection<'_>) -> Option<RequestVector> {
     let context = RequestContext {
         client: input.client.key(),
         time: epoch_seconds(input.time),
         private_address: input.client.is_private(),
         country: None,
     };
-    shared.windows.request(&input.request, &context)
+    let manifest = snapshot.engine.as_deref().map(Scorer::manifest);
+    if manifest.is_some_and(|manifest| manifest.detectors.request.is_some()) {
+        return Some(shared.windows.request(&input.request, &context));
+    }
+    shared.windows.count(&input.request, &context);
+    None
 }
 
 fn observe(shared: &Shared, route: &Route, assessment: &Assessment) {

@@ -59,6 +59,14 @@ impl ClientWindows {
         })
     }
 
+    /// Counts a request that nobody needs a description of, which costs most of [`Self::request`].
+    pub fn count(&self, request: &RequestView<'_>, context: &RequestContext) {
+        let shape = request_vector::Shape::outline(request);
+        self.with(context.client, |activity| {
+            activity.request(context.time, &shape)
+        });
+    }
+
     /// Counts the response to a client's request: its status and the size of its body in bytes.
     pub fn response(&self, client: ClientKey, time: f64, status: u16, bytes: u64) {
         self.with(client, |activity| activity.response(time, status, bytes));

@@ -150,6 +150,18 @@ struct Agent {
 const MARKS_OF_AN_ATTACK: u16 = 2;
 
 impl Shape {
+    /// What the windows of a client count, and nothing else.
+    pub(crate) fn outline(request: &RequestView<'_>) -> Self {
+        let path = request.path();
+        Self {
+            method: position(&METHODS, request.method),
+            depth: path.iter().filter(|byte| **byte == b'/').count(),
+            path_hash: hash(path),
+            agent_hash: hash(request.header("user-agent").unwrap_or_default()),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn of(request: &RequestView<'_>) -> Self {
         let (path, query) = (request.path(), request.query().unwrap_or_default());
         let decoded = decode(request.target);
@@ -168,10 +180,6 @@ impl Shape {
             .filter(|byte| !byte.is_ascii_alphanumeric() && **byte != b'/')
             .count();
         Self {
-            method: position(&METHODS, request.method),
-            depth: path.iter().filter(|byte| **byte == b'/').count(),
-            path_hash: hash(path),
-            agent_hash: hash(agent),
             path_entropy: entropy(path),
             path_length: path.len(),
             query_length: query.len(),
@@ -189,6 +197,7 @@ impl Shape {
             attack_pattern: marks >= MARKS_OF_AN_ATTACK,
             special: special as f32 / decoded.bytes.len().max(1) as f32,
             extension: extension(path),
+            ..Self::outline(request)
         }
     }
 }
