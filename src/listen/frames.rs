@@ -305,7 +305,11 @@ impl Http2Watch {
                 }
                 RST_STREAM => {
                     let abuse = self.on_our_reset(frame, now);
-                    seen.abuse = seen.abuse.or(abuse);
+                    // A single stream weighs less than what ends the connection.
+                    seen.abuse = match seen.abuse {
+                        None | Some(Abuse::Stream) => abuse.or(seen.abuse),
+                        ends => ends,
+                    };
                 }
                 GO_AWAY => {
                     let [_, code] = frame.words;
