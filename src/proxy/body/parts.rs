@@ -24,7 +24,12 @@ const MAX_BOUNDARY: usize = 200;
 pub fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
     const NAME: &[u8] = b"boundary";
     let lower = content_type.to_ascii_lowercase();
-    let mut places = memmem::find_iter(&lower, NAME);
+    // Values hold the word as well: browsers write `boundary=----WebKitFormBoundary...`.
+    let names = |at: &usize| {
+        let behind = lower.get(at + NAME.len()..).unwrap_or_default();
+        matches!(behind.trim_ascii_start().first(), Some(b'=' | b'*'))
+    };
+    let mut places = memmem::find_iter(&lower, NAME).filter(names);
     let (at, None) = (places.next()?, places.next()) else {
         return None;
     };
@@ -470,7 +475,12 @@ mod tests {
                 "multipart/form-data;boundary=abc;charset=utf-8",
                 Some("abc"),
             ),
+            (
+                "multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxk",
+                Some("----WebKitFormBoundary7MA4YWxk"),
+            ),
             ("multipart/form-data; boundary=a; boundary=b", None),
+            ("multipart/form-data; boundary=a; boundary*0=b", None),
             ("multipart/form-data; xboundary=a", None),
             ("multipart/form-data; boundary=", None),
             ("multipart/form-data; boundary=\"a\\\"b\"", None),
