@@ -288,8 +288,7 @@ fn window(shared: &Shared, snapshot: &Snapshot, input: &Inspection<'_>) -> Optio
         private_address: input.client.is_private(),
         country: None,
     };
-    let manifest = snapshot.engine.as_deref().map(Scorer::manifest);
-    if manifest.is_some_and(|manifest| manifest.detectors.request.is_some()) {
+    if snapshot.engine.as_deref().is_some_and(Scorer::wants_vector) {
         return Some(shared.windows.request(&input.request, &context));
     }
     shared.windows.count(&input.request, &context);

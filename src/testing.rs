@@ -138,6 +138,10 @@ impl Fake {
 }
 
 impl Scorer for Fake {
+    fn wants_vector(&self) -> bool {
+        true
+    }
+
     fn score(
         &self,
         _worker: usize,

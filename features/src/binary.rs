@@ -76,16 +76,21 @@ pub(crate) fn binary(scratch: &mut Scratch, place: Place<'_>, bytes: &[u8], orig
     }
 }
 
-/// The openings of server and browser scripts. Pictures carry `<?xpacket` and `<?xml` without harm.
+/// Where in binary data a script begins, if one does: for those who pass it on without a look at the rest.
+#[must_use]
+pub fn script_at(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'<', bytes).find(|at| begins_code(bytes.get(*at..).unwrap_or_default()))
+}
+
+/// The openings of server and browser scripts. Pictures carry `<?xpacket` and `<?xml` without harm, and any two bytes
+/// by chance.
 fn begins_code(rest: &[u8]) -> bool {
     let head = rest.get(..9).unwrap_or(rest).to_ascii_lowercase();
     match head.as_slice() {
-        [b'<', b'?', ..] => {
-            !(head.starts_with(b"<?xpacket")
-                || head.starts_with(b"<?xml")
-                || head.starts_with(b"<?adobe"))
+        [b'<', b'?', next, ..] => {
+            *next == b'=' || next.is_ascii_whitespace() || head.starts_with(b"<?php")
         }
-        [b'<', b'%', ..] => true,
+        [b'<', b'%', next, ..] => matches!(next, b'@' | b'=' | b'!') || next.is_ascii_whitespace(),
         _ => {
             head.starts_with(b"<script")
                 || head.starts_with(b"<svg")

@@ -14,7 +14,7 @@ use std::time::Instant;
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 use weir_features::profile::{Endpoint, PROFILE_WIDTH, Profile};
 use weir_features::schema::PROFILE_AT;
-use weir_features::{Extractor, Field, Fields, REQUEST_WIDTH, RequestVector};
+use weir_features::{Extractor, Field, Fields, Location, Marks, REQUEST_WIDTH, RequestVector};
 
 use crate::budget::Scores;
 use crate::bundle::{Bundle, Manifest};
@@ -310,7 +310,7 @@ impl Engine {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Scores every field that is not excepted.
+    /// Scores every field that is not excepted and means something.
     fn score_fields(
         &self,
         slot: &mut LazySlot<'_>,
@@ -320,11 +320,10 @@ impl Engine {
         timings: &mut Timings,
     ) -> Result<Scored, ScoreError> {
         let mut scored = Scored::default();
-        let mut pending = known
-            .fields
-            .iter()
-            .enumerate()
-            .filter(|(_, field)| !filter.excepted(field.location, field.key));
+        let mut pending =
+            known.fields.iter().enumerate().filter(|(_, field)| {
+                !is_opaque(field) && !filter.excepted(field.location, field.key)
+            });
         loop {
             let started = Instant::now();
             self.fill(known, &mut pending, &mut buffers, &mut scored);
@@ -545,6 +544,12 @@ impl Buffers<'_> {
             waiting: self.waiting,
         }
     }
+}
+
+/// Whether a field is a window of a file's bytes: what they look like as text is chance, and in a long file some of it
+/// looks like anything. Scripts in it are fields of their own, without this mark.
+fn is_opaque(field: &Field<'_>) -> bool {
+    field.location == Location::RawBody && field.marks.contains(Marks::BINARY)
 }
 
 fn first_rows(rows: &Array2<f32>, count: usize) -> ArrayView2<'_, f32> {

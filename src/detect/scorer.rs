@@ -46,6 +46,11 @@ pub trait Scorer: Send + Sync {
     /// Where the networks run, and why.
     fn provider(&self) -> &ProviderStatus;
 
+    /// Whether it looks at the request as a whole.
+    fn wants_vector(&self) -> bool {
+        false
+    }
+
     /// The cache of scores, if there is one.
     fn score_cache(&self) -> Option<&Arc<ScoreCache>> {
         None
@@ -84,6 +89,10 @@ impl Scorer for Engine {
 
     fn provider(&self) -> &ProviderStatus {
         self.provider()
+    }
+
+    fn wants_vector(&self) -> bool {
+        self.wants_vector()
     }
 
     fn score_cache(&self) -> Option<&Arc<ScoreCache>> {

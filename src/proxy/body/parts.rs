@@ -5,9 +5,10 @@
 
 use bytes::{Buf, BytesMut};
 use memchr::memmem::{self, Finder};
+use weir_features::script_at;
 
 use super::kind::Magic;
-use super::sieve::{OVERLAP, Run, Sampler, Tail, WINDOW, Window, last, split};
+use super::sieve::{OPENING, OVERLAP, Run, Sampler, Tail, WINDOW, Window, last, split};
 
 /// Longest head of a part; what is longer is no head.
 const MAX_HEAD: usize = 8 * 1024;
@@ -88,6 +89,8 @@ struct Part {
     sampler: Sampler,
     /// Whether it was decided how much of it is covered.
     judged: bool,
+    /// Whether it is a file of a known type: behind its beginning no window is made of it.
+    opaque: bool,
     /// The end of what its last window held.
     before: Vec<u8>,
     tail: Tail,
@@ -100,6 +103,7 @@ impl Part {
             first: Vec::new(),
             sampler: Sampler::new(HEAD, seed),
             judged: false,
+            opaque: false,
             before: Vec::new(),
             tail: Tail::default(),
         }
@@ -286,7 +290,11 @@ impl Parts {
         if self.part.sampler.all == 0 && !self.part.judged {
             self.judge();
         }
-        let run = self.part.sampler.run();
+        let run = if self.part.opaque {
+            self.opaque_run(length)
+        } else {
+            self.part.sampler.run()
+        };
         let passed = match run {
             Run::Take(_) if self.outside(length) > 0 => self.outside(length),
             Run::Take(run) => {
@@ -307,7 +315,9 @@ impl Parts {
                 self.part.before.clear();
                 let data = self.buffer.get(..length).unwrap_or_default();
                 let left_out = split(&mut &*data, run, usize::MAX);
-                self.part.tail.push(left_out);
+                if !self.part.opaque {
+                    self.part.tail.push(left_out);
+                }
                 self.skipped += left_out.len() as u64;
                 left_out.len()
             }
@@ -316,6 +326,17 @@ impl Parts {
         let ends = passed.checked_sub(1).and_then(|at| self.buffer.get(at));
         self.line_start = matches!(ends, Some(b'\n' | b'\r'));
         self.buffer.advance(passed);
+    }
+
+    /// Of a file of a known type nothing is looked at but scripts that begin in it.
+    fn opaque_run(&self, length: usize) -> Run {
+        let data = self.buffer.get(..length).unwrap_or_default();
+        match script_at(data) {
+            Some(0) => Run::Take(WINDOW as u64),
+            Some(at) => Run::Skip(at as u64),
+            // The beginning of one may have come, and no more of it yet.
+            None => Run::Skip(length.saturating_sub(OPENING).max(1) as u64),
+        }
     }
 
     /// How many of the next bytes are white space around parts, which says nothing.
@@ -327,10 +348,11 @@ impl Parts {
         data.take_while(|byte| byte.is_ascii_whitespace()).count()
     }
 
-    /// Text goes on being covered while the body's bound allows, data of the declared type does not.
+    /// Text goes on being covered while the body's bound allows; of data of the declared type nothing more is.
     fn judge(&mut self) {
         self.part.judged = true;
-        if !self.part.is_genuine_file() {
+        self.part.opaque = self.part.is_genuine_file();
+        if !self.part.opaque {
             self.part.sampler.all = std::mem::take(&mut self.all);
         }
     }

@@ -69,6 +69,9 @@ pub enum Coverage {
     Windows,
     /// Samples from the beginning.
     Samples,
+    /// Nothing but scripts: a file whose first bytes are what its type says. What stands in the middle of a picture or an archive is
+    /// neither text nor code to whoever opens it, and looks like both often enough to block ordinary uploads.
+    Scripts,
     /// Multipart: the head of every part, text in windows, files by their beginning and samples.
     Parts,
 }
@@ -124,7 +127,7 @@ pub fn coverage(kind: Kind, encoded: bool, magic: Magic) -> Coverage {
         // Nothing to read in the middle of a compressed stream.
         _ if encoded => Coverage::Samples,
         (Kind::Multipart, _) => Coverage::Parts,
-        (Kind::Binary, Magic::AsDeclared) | (Kind::Unknown, Magic::AsDeclared) => Coverage::Samples,
+        (Kind::Binary | Kind::Unknown, Magic::AsDeclared) => Coverage::Scripts,
         _ => Coverage::Windows,
     }
 }
@@ -275,9 +278,9 @@ mod tests {
     fn only_what_shows_itself_binary_is_sampled() {
         use Magic::{AsDeclared, Other};
         for (kind, encoded, magic, expected) in [
-            (Kind::Binary, false, AsDeclared, Coverage::Samples),
+            (Kind::Binary, false, AsDeclared, Coverage::Scripts),
             (Kind::Binary, false, Other, Coverage::Windows),
-            (Kind::Unknown, false, AsDeclared, Coverage::Samples),
+            (Kind::Unknown, false, AsDeclared, Coverage::Scripts),
             (Kind::Unknown, false, Other, Coverage::Windows),
             (Kind::Text, false, AsDeclared, Coverage::Windows),
             (Kind::Json, false, Other, Coverage::Windows),

@@ -2,6 +2,8 @@
 //!
 //! Not here: scoring them (`passing`). A sieve holds one window and a little to look back at, whatever passes.
 
+use weir_features::script_at;
+
 use super::parts::{Parts, boundary};
 use super::plan::Coverage;
 
@@ -24,6 +26,9 @@ pub struct Window {
     /// How many bytes of what passed it holds for the first time.
     pub fresh: usize,
 }
+
+/// No opening of a script is longer.
+pub(super) const OPENING: usize = 8;
 
 /// How a body is cut.
 #[derive(Debug)]
@@ -53,6 +58,10 @@ impl Sieve {
                 Self::Plain(Plain::after(before, Sampler::new(all, seed)))
             }
             (Coverage::Samples, _) => Self::Plain(Plain::after(before, Sampler::new(0, seed))),
+            (Coverage::Scripts, _) => Self::Plain(Plain {
+                opaque: true,
+                ..Plain::after(b"", Sampler::new(0, seed))
+            }),
         }
     }
 
@@ -185,6 +194,8 @@ pub(super) fn last(data: &[u8], length: usize) -> &[u8] {
 /// Cuts text or data of one kind.
 #[derive(Debug)]
 pub struct Plain {
+    /// Data of a known type, of which no window is made.
+    opaque: bool,
     sampler: Sampler,
     window: Vec<u8>,
     fresh: usize,
@@ -195,6 +206,7 @@ pub struct Plain {
 impl Plain {
     fn after(before: &[u8], sampler: Sampler) -> Self {
         Self {
+            opaque: false,
             sampler,
             window: last(before, OVERLAP).to_vec(),
             fresh: 0,
@@ -204,6 +216,9 @@ impl Plain {
     }
 
     fn take(&mut self, data: &mut &[u8]) -> Option<Window> {
+        if self.opaque {
+            return self.script(data);
+        }
         while !data.is_empty() {
             match self.sampler.run() {
                 Run::Take(run) => {
@@ -233,6 +248,31 @@ impl Plain {
             }
         }
         None
+    }
+
+    /// Looks for nothing but the beginning of a script, also where two pieces meet.
+    fn script(&mut self, data: &mut &[u8]) -> Option<Window> {
+        let piece = std::mem::take(data);
+        let mut seam = std::mem::take(&mut self.window);
+        let before = seam.len();
+        seam.extend_from_slice(piece.get(..OPENING).unwrap_or(piece));
+        let at = script_at(&seam)
+            .filter(|at| *at < before)
+            .map(|at| (seam.get(at..before).unwrap_or_default(), 0))
+            .or_else(|| script_at(piece).map(|at| (&[][..], at)));
+        let Some((begun, at)) = at else {
+            self.window = last(piece, OPENING).to_vec();
+            self.skipped += piece.len() as u64;
+            return None;
+        };
+        let found = piece.get(at..).unwrap_or_default();
+        let (found, rest) = found.split_at(found.len().min(WINDOW));
+        *data = rest;
+        self.skipped += at as u64;
+        Some(Window {
+            text: [begun, found].concat(),
+            fresh: found.len(),
+        })
     }
 
     fn cut(&mut self) -> Option<Window> {
@@ -351,6 +391,19 @@ mod tests {
             1000,
         );
         assert_ne!(one, other, "samples fall elsewhere for every body");
+    }
+
+    #[test]
+    fn of_a_file_nothing_but_scripts_is_shown() {
+        let mut body = vec![0xee; 100_000];
+        body.extend_from_slice(b"<?php system($_GET[0]); ?>");
+        for piece in [7, 1_000, 200_000] {
+            let mut sieve = Sieve::new(Coverage::Scripts, b"image/png", b"", 0, 3);
+            let windows = all(&mut sieve, &body, piece);
+            let shown: Vec<u8> = windows.into_iter().flat_map(|window| window.text).collect();
+            assert!(shown.starts_with(b"<?php"), "{piece}");
+            assert!(sieve.skipped() >= 100_000);
+        }
     }
 
     #[test]
