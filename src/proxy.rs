@@ -7,6 +7,7 @@
 pub mod body;
 mod forward;
 mod forwarding;
+mod grpc;
 pub mod guard;
 pub mod headers;
 mod inspect;

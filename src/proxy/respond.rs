@@ -11,6 +11,7 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::body::BodyError;
+use super::grpc;
 use super::guard::Refusal;
 use super::headers::REQUEST_ID;
 use super::upstream::UpstreamError;
@@ -265,12 +266,17 @@ pub enum Format {
     Json,
     /// Lines.
     Text,
+    /// A status of gRPC.
+    Grpc,
 }
 
 impl Format {
-    /// JSON, or else plain text, for clients that ask for it and not for HTML, as scripts and applications do; pages for
+    /// A status for calls of gRPC; JSON, or else plain text, for clients that ask for it and not for HTML, as scripts and applications do; pages for
     /// all others.
     pub fn accepted(headers: &HeaderMap) -> Self {
+        if grpc::is_call(headers) {
+            return Self::Grpc;
+        }
         let (mut json, mut text) = (false, false);
         for line in headers.get_all(header::ACCEPT) {
             let line = line.as_bytes().to_ascii_lowercase();
@@ -304,6 +310,7 @@ pub fn respond(why: &Interruption, format: Format, id: &RequestId) -> Response<B
         Format::Html => ("text/html; charset=utf-8", html(&text, id)),
         Format::Json => ("application/json", json(&text, id)),
         Format::Text => ("text/plain; charset=utf-8", plain(&text, id)),
+        Format::Grpc => (grpc::CONTENT_TYPE, String::new()),
     };
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = text.status;
@@ -311,6 +318,9 @@ pub fn respond(why: &Interruption, format: Format, id: &RequestId) -> Response<B
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REQUEST_ID, id_value(id));
+    if format == Format::Grpc {
+        grpc::stamp(headers, text.status, text.message, id);
+    }
     if let Some(seconds) = why.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -18,6 +18,7 @@ mod balance;
 mod bodies;
 mod cli;
 mod floods;
+mod grpc;
 mod guards;
 mod headers;
 mod hostile;
