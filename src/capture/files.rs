@@ -56,12 +56,19 @@ fn probe(directory: &Path) -> io::Result<()> {
     File::create(&probe).and_then(|_| fs::remove_file(&probe))
 }
 
+/// The file that members are appended to.
+struct Current {
+    file: File,
+    path: PathBuf,
+    size: u64,
+}
+
 /// The files of one capture directory.
 pub(super) struct Files {
     directory: PathBuf,
     file_size: Bytes,
     total_size: Bytes,
-    current: Option<(File, u64)>,
+    current: Option<Current>,
     sequence: u32,
     member: Vec<u8>,
     /// Records in it.
@@ -132,29 +139,33 @@ impl Files {
         if self
             .current
             .as_ref()
-            .is_some_and(|(_, size)| size + member.len() as u64 > self.file_size.0)
+            .is_some_and(|current| current.size + member.len() as u64 > self.file_size.0)
         {
             self.current = None;
         }
-        let (file, size) = match &mut self.current {
+        let current = match &mut self.current {
             Some(current) => current,
             None => {
                 self.make_room()?;
-                let file = self.create()?;
-                self.current.insert((file, 0))
+                let created = self.create()?;
+                self.current.insert(created)
             }
         };
-        if let Err(error) = file.write_all(&member) {
-            // Half a member would end what a reader can read of this file.
-            let _still_full = file.set_len(*size);
+        if let Err(error) = current.file.write_all(&member) {
+            // Half a member would end what a reader can read of this file, and no member at all is no gzip.
+            let _still_full = if current.size == 0 {
+                fs::remove_file(&current.path)
+            } else {
+                current.file.set_len(current.size)
+            };
             self.current = None;
             return Err(error);
         }
-        *size += member.len() as u64;
+        current.size += member.len() as u64;
         Ok(())
     }
 
-    fn create(&mut self) -> io::Result<File> {
+    fn create(&mut self) -> io::Result<Current> {
         let format = format_description!("[year][month][day]T[hour][minute][second]");
         let now = OffsetDateTime::from(SystemTime::now());
         let stamp = now.format(&format).map_err(io::Error::other)?;
@@ -166,10 +177,17 @@ impl Files {
                 .append(true)
                 .create_new(true)
                 .mode(0o600)
-                .open(path)
+                .open(&path)
             {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => return result,
+                Err(error) => return Err(error),
+                Ok(file) => {
+                    return Ok(Current {
+                        file,
+                        path,
+                        size: 0,
+                    });
+                }
             }
         }
     }
