@@ -539,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_keeps_its_name_and_a_long_file_is_sampled() {
+    fn long_text_keeps_its_name_and_a_long_file_shows_its_scripts() {
         let mut text = vec![b'a'; 100_000];
         text.extend_from_slice(b" ' UNION SELECT password FROM users");
         let mut file = PNG.to_vec();

@@ -1,4 +1,4 @@
-//! Cuts what passes into windows for the detector: all of it, samples of it, or multipart by its parts.
+//! Cuts what passes into windows for the detector: all of it, samples of it, scripts in it, or multipart by its parts.
 //!
 //! Not here: scoring them (`passing`). A sieve holds one window and a little to look back at, whatever passes.
 
