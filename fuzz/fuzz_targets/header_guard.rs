@@ -38,7 +38,11 @@ fn parse(bytes: &[u8]) {
     let mut fields = [httparse::EMPTY_HEADER; LIMITS.fields];
     let mut request = httparse::Request::new(&mut fields);
     let parsed = request.parse(bytes);
-    assert_eq!(parsed, Ok(httparse::Status::Complete(bytes.len())), "{bytes:?}");
+    assert_eq!(
+        parsed,
+        Ok(httparse::Status::Complete(bytes.len())),
+        "{bytes:?}"
+    );
     let method = Method::from_bytes(request.method.unwrap().as_bytes()).unwrap();
     let uri: Uri = request.path.unwrap().parse().unwrap();
     let version = [Version::HTTP_10, Version::HTTP_11][usize::from(request.version.unwrap())];

@@ -36,7 +36,11 @@ fuzz_target!(|input: &[u8]| {
         .collect::<Vec<_>>()
         .join(&b"\r\n--XyZ"[..]);
     // Long runs reach the limits.
-    let body = if piece % 2 == 0 { body } else { body.repeat(64) };
+    let body = if piece % 2 == 0 {
+        body
+    } else {
+        body.repeat(64)
+    };
     let (held, passing) = body.split_at(usize::from(*cut).min(body.len()));
     let whole = windows(held, passing, passing.len().max(1));
     let pieces = windows(held, passing, usize::from(*piece) + 1);
