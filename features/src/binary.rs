@@ -24,6 +24,11 @@ pub(crate) fn is_binary(bytes: &[u8]) -> bool {
     odd * 20 > sample.len()
 }
 
+/// True for what no application reads as text: binary data, and PDF, whose pieces of text are nobody's fields.
+pub(crate) fn is_file(bytes: &[u8]) -> bool {
+    is_binary(bytes) || bytes.starts_with(b"%PDF-")
+}
+
 /// True when at least 19 of 20 bytes are printable or white space, as ASCII or UTF-8: what hides in base64 must read as
 /// text.
 pub(crate) fn is_mostly_printable(bytes: &[u8]) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! The sender chooses the content type, so the bytes have a say: what begins like JSON or XML is read as that too.
 
-use crate::binary::{binary, is_binary};
+use crate::binary::{binary, is_file};
 use crate::charset;
 use crate::compression::{Inflated, inflate};
 use crate::decode::Plus;
@@ -56,6 +56,14 @@ fn walk_text(scratch: &mut Scratch, content_type: &[u8], body: &[u8], origin: Or
     }
 }
 
+/// Whether the sender says that the body is text of a kind that applications parse, however many odd bytes it has: they
+/// would parse it all the same.
+fn says_text(says: &impl Fn(&str) -> bool) -> bool {
+    ["urlencoded", "json", "/xml", "+xml", "graphql", "text/"]
+        .into_iter()
+        .any(says)
+}
+
 /// The formats, by what the sender says and by what the bytes look like.
 fn walk_plain(scratch: &mut Scratch, content_type: &[u8], body: &[u8], origin: Origin) {
     let says = |name: &str| contains_ignoring_case(content_type, name.as_bytes());
@@ -64,7 +72,7 @@ fn walk_plain(scratch: &mut Scratch, content_type: &[u8], body: &[u8], origin: O
     let is_tree = matches!(text.first(), Some(b'{' | b'['));
     if says("multipart/") || (!says("json") && text.starts_with(b"--") && looks_multipart(text)) {
         multipart_body(scratch, content_type, body, origin);
-    } else if is_binary(body) {
+    } else if !says_text(&says) && is_file(body) {
         let place = Place::new(Location::RawBody, b"");
         binary(scratch, place, body, origin);
     } else if says("graphql") && graphql::is_document(text) {

@@ -2,7 +2,7 @@
 
 mod transfer;
 
-use crate::binary::{binary, is_binary};
+use crate::binary::{binary, is_binary, is_file};
 use crate::charset;
 use crate::decode::Plus;
 use crate::field::{Marks, Scratch};
@@ -206,7 +206,8 @@ fn add_content(scratch: &mut Scratch, about: &Head<'_>, content: &[u8], origin: 
             return;
         }
     }
-    if is_binary(content) {
+    // What has no file name is a field to the application, whatever its bytes are.
+    if location == Location::RawBody && is_file(content) {
         binary(
             scratch,
             Place::new(Location::RawBody, about.name),

@@ -338,6 +338,36 @@ fn nesting_is_bounded_and_what_lies_deeper_is_still_seen() {
 }
 
 #[test]
+fn odd_bytes_make_no_file_of_what_an_application_parses() {
+    let odd = "\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}\u{7}\u{8}";
+    let form = Sample::post(
+        "application/x-www-form-urlencoded",
+        format!("a={odd}&id=1' or 1=1").as_bytes(),
+    );
+    assert!(form.finds(Location::BodyValue, "id", "1' or 1=1"));
+    let part = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\n{odd}' or 1=1\r\n--b--\r\n"
+    );
+    let part = Sample::post("multipart/form-data; boundary=b", part.as_bytes());
+    assert!(
+        part.fields()
+            .iter()
+            .any(|field| field.location == Location::BodyValue
+                && !field.marks.contains(Marks::BINARY))
+    );
+    let document = Sample::post(
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        [b"PK\x03\x04".as_slice(), &[0xee; 200]].concat(),
+    );
+    assert!(
+        document
+            .fields()
+            .iter()
+            .any(|field| field.marks.contains(Marks::BINARY))
+    );
+}
+
+#[test]
 fn binary_bodies_are_windows_of_their_bytes() {
     let mut body: Vec<u8> = (0..3000u32)
         .map(|byte| (byte.wrapping_mul(2_654_435_761) >> 24) as u8)
