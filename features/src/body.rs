@@ -64,6 +64,11 @@ fn says_text(says: &impl Fn(&str) -> bool) -> bool {
         .any(says)
 }
 
+/// Markup and forms by their first bytes: applications that do not ask for the content type would parse them.
+fn begins_like_text(text: &[u8]) -> bool {
+    text.first() == Some(&b'<') || begins_like_a_form(text)
+}
+
 /// The formats, by what the sender says and by what the bytes look like.
 fn walk_plain(scratch: &mut Scratch, content_type: &[u8], body: &[u8], origin: Origin) {
     let says = |name: &str| contains_ignoring_case(content_type, name.as_bytes());
@@ -72,7 +77,7 @@ fn walk_plain(scratch: &mut Scratch, content_type: &[u8], body: &[u8], origin: O
     let is_tree = matches!(text.first(), Some(b'{' | b'['));
     if says("multipart/") || (!says("json") && text.starts_with(b"--") && looks_multipart(text)) {
         multipart_body(scratch, content_type, body, origin);
-    } else if !says_text(&says) && is_file(body) {
+    } else if !says_text(&says) && !is_tree && !begins_like_text(text) && is_file(body) {
         let place = Place::new(Location::RawBody, b"");
         binary(scratch, place, body, origin);
     } else if says("graphql") && graphql::is_document(text) {

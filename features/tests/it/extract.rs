@@ -345,6 +345,16 @@ fn odd_bytes_make_no_file_of_what_an_application_parses() {
         format!("a={odd}&id=1' or 1=1").as_bytes(),
     );
     assert!(form.finds(Location::BodyValue, "id", "1' or 1=1"));
+    let unsaid = Sample::post(
+        "application/octet-stream",
+        format!("{{\"a\":\"{odd}\",\"id\":\"1' or 1=1\"}}").as_bytes(),
+    );
+    assert!(
+        unsaid
+            .fields()
+            .iter()
+            .all(|field| !field.marks.contains(Marks::BINARY))
+    );
     let part = format!(
         "--b\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\n{odd}' or 1=1\r\n--b--\r\n"
     );
