@@ -351,15 +351,7 @@ async fn names_are_looked_up_and_one_without_an_address_is_named() {
 
 #[tokio::test]
 async fn those_who_find_the_queue_full_are_told_at_once() {
-    let (release, wait) = watch::channel(false);
-    let origin = Origin::with(move |_| {
-        let mut wait = wait.clone();
-        async move {
-            wait.wait_for(|go| *go).await.unwrap();
-            Response::new(origin::full("ok"))
-        }
-    })
-    .await;
+    let (release, origin) = Origin::held().await;
     let weir = setup(
         &[origin.address],
         ", max_connections: 1, max_pending: 0, timeouts: {connect: 1h}",

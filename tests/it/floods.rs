@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::admin::metric;
 use crate::smuggling::refused;
-use crate::support::client::{Client, empty, exchange};
+use crate::support::client::{Client, empty, exchange, room_again};
 use crate::support::frames::*;
 use crate::support::origin::Origin;
 use crate::support::weir::{Setup, Weir};
@@ -289,13 +289,7 @@ async fn one_client_has_so_many_connections() {
     let series = "weir_connections_refused_total{cause=\"client\"}";
     assert!(metric(&weir, series).await >= 1.0);
     drop(one);
-    within("room for another connection", async {
-        while !exchange(weir.address, b"GET / HTTP/1.0\r\n\r\n")
-            .await
-            .contains("200")
-        {}
-    })
-    .await;
+    room_again(weir.address).await;
 }
 
 #[tokio::test]

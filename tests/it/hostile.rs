@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::client::{Client, empty, exchange, full};
+use crate::support::client::{Client, empty, exchange, full, room_again};
 use crate::support::origin::{Origin, Seen};
 use crate::support::weir::Setup;
 use crate::support::{eventually, within};
@@ -113,13 +113,7 @@ async fn connections_beyond_the_limit_are_turned_away_and_come_back_later() {
     let series = "weir_connections_refused_total{cause=\"total\"}";
     assert!(crate::admin::metric(&weir, series).await >= 1.0);
     drop(one);
-    within("room for another connection", async {
-        while !exchange(weir.address, b"GET / HTTP/1.0\r\n\r\n")
-            .await
-            .contains("200")
-        {}
-    })
-    .await;
+    room_again(weir.address).await;
 }
 
 #[tokio::test]

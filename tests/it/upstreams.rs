@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::BodyExt;
-use hyper::Response;
 use serde_json::Value;
-use tokio::sync::watch;
 
 use crate::support::client::{Client, empty, full};
-use crate::support::origin::{self, Origin, raw, read_head, write};
+use crate::support::origin::{Origin, raw, read_head, write};
 use crate::support::weir::{NO_MODEL, Setup, Weir};
 use crate::support::{eventually, within};
 
@@ -223,15 +221,7 @@ async fn an_origin_that_closes_between_requests_costs_nobody_anything() {
 
 #[tokio::test]
 async fn connections_to_an_origin_are_bounded_and_waiting_is_too() {
-    let (release, wait) = watch::channel(false);
-    let origin = Origin::with(move |_| {
-        let mut wait = wait.clone();
-        async move {
-            wait.wait_for(|go| *go).await.unwrap();
-            Response::new(origin::full("ok"))
-        }
-    })
-    .await;
+    let (release, origin) = Origin::held().await;
     let mut setup = Setup::new(origin.address).section("timeouts: {connect: 1s}");
     setup.upstream = ", max_connections: 2".to_owned();
     let weir = setup.start().await;

@@ -181,6 +181,17 @@ impl<T> futures_util::Stream for SyncStream<T> {
     }
 }
 
+/// Until one more connection is answered: room comes back a moment after it was given up.
+pub async fn room_again(address: SocketAddr) {
+    within("room for another connection", async {
+        while !exchange(address, b"GET / HTTP/1.0\r\n\r\n")
+            .await
+            .contains("200")
+        {}
+    })
+    .await;
+}
+
 /// Sends raw bytes and returns everything that comes back until the server closes.
 pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -18,6 +18,7 @@ use hyper_util::server::conn::auto;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::sha256;
@@ -81,6 +82,20 @@ impl Origin {
     /// As [`Self::echo`], over TLS.
     pub async fn echo_tls(tls: TlsAcceptor) -> Self {
         Self::echo_over(Some(tls)).await
+    }
+
+    /// Answers `ok` from when it is released on.
+    pub async fn held() -> (watch::Sender<bool>, Self) {
+        let (release, wait) = watch::channel(false);
+        let origin = Self::with(move |_| {
+            let mut wait = wait.clone();
+            async move {
+                wait.wait_for(|go| *go).await.unwrap();
+                Response::new(full("ok"))
+            }
+        })
+        .await;
+        (release, origin)
     }
 
     async fn echo_over(tls: Option<TlsAcceptor>) -> Self {
