@@ -11,10 +11,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Instant;
 
-use ndarray::{Array2, ArrayView2, Axis, Slice};
-use weir_features::profile::{Endpoint, PROFILE_WIDTH, Profile};
-use weir_features::schema::PROFILE_AT;
-use weir_features::{Extractor, Field, Fields, Location, Marks, REQUEST_WIDTH, RequestVector};
+use ndarray::ArrayView2;
+use weir_features::profile::{Endpoint, Profile};
+use weir_features::{Extractor, Fields, REQUEST_WIDTH, RequestVector};
 
 use crate::budget::Scores;
 use crate::bundle::{Bundle, Manifest};
@@ -27,15 +26,16 @@ use crate::reason::{Reason, SecretKeys};
 
 mod assessment;
 mod explain;
+mod fields;
 mod load;
 mod memory;
 mod subject;
 mod top;
 
-use assessment::Waiting;
 pub use assessment::{
     Assessment, CacheUse, EngineScratch, FieldFilter, NoExceptions, ScoreError, Timings, TopField,
 };
+use fields::{Buffers, Known};
 use load::Model;
 pub use load::{GOLDEN_TOLERANCE, LoadError};
 use memory::Memory;
@@ -310,101 +310,6 @@ impl Engine {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Scores every field that is not excepted and means something.
-    fn score_fields(
-        &self,
-        slot: &mut LazySlot<'_>,
-        known: Known<'_>,
-        filter: &dyn FieldFilter,
-        mut buffers: Buffers<'_>,
-        timings: &mut Timings,
-    ) -> Result<Scored, ScoreError> {
-        let mut scored = Scored::default();
-        let mut pending =
-            known.fields.iter().enumerate().filter(|(_, field)| {
-                !is_opaque(field) && !filter.excepted(field.location, field.key)
-            });
-        loop {
-            let started = Instant::now();
-            self.fill(known, &mut pending, &mut buffers, &mut scored);
-            timings.extract += started.elapsed();
-            if buffers.waiting.is_empty() {
-                return Ok(scored);
-            }
-            let started = Instant::now();
-            self.run(slot, known, &mut buffers, &mut scored)?;
-            timings.score += started.elapsed();
-            if buffers.waiting.len() < CHUNK_ROWS {
-                return Ok(scored);
-            }
-        }
-    }
-
-    /// Takes fields until the matrix is full of rows of those that are not known.
-    fn fill<'f>(
-        &self,
-        known: Known<'_>,
-        pending: &mut impl Iterator<Item = (usize, Field<'f>)>,
-        buffers: &mut Buffers<'_>,
-        scored: &mut Scored,
-    ) {
-        buffers.waiting.clear();
-        let mut free = buffers.rows.rows_mut().into_iter();
-        let mut row = free.next();
-        while let Some(open) = &mut row
-            && let Some((field, content)) = pending.next()
-        {
-            let memory = self.memory.as_ref();
-            let key = memory.map(|memory| memory.key(&content, known.endpoint));
-            let found = memory.zip(key).and_then(|(memory, key)| memory.get(key));
-            if let Some(value) = found {
-                scored.cache.hits += 1;
-                scored.top.offer(field, value);
-            } else if let Some(open) = open.as_slice_mut() {
-                let profiled = self.write_row(&content, known.endpoint, open);
-                buffers.waiting.push(Waiting {
-                    field,
-                    profiled,
-                    key,
-                });
-                row = free.next();
-            }
-        }
-    }
-
-    /// Scores the rows that wait.
-    fn run(
-        &self,
-        slot: &mut LazySlot<'_>,
-        known: Known<'_>,
-        buffers: &mut Buffers<'_>,
-        scored: &mut Scored,
-    ) -> Result<(), ScoreError> {
-        let Buffers {
-            rows,
-            errors,
-            waiting,
-        } = buffers;
-        errors.clear();
-        let chunk = first_rows(rows, waiting.len());
-        let session = &mut slot.get().field;
-        session.errors(chunk, errors).map_err(ScoreError::field)?;
-        let locations = &self.manifest.calibration.locations;
-        for (waiting, &error) in waiting.iter().zip(errors.iter()) {
-            let Some(field) = known.fields.get(waiting.field) else {
-                continue;
-            };
-            let value = locations.scaled(field.location, waiting.profiled, error);
-            scored.top.offer(waiting.field, value);
-            if let Some((memory, key)) = self.memory.as_ref().zip(waiting.key) {
-                scored.cache.misses += 1;
-                scored.cache.evictions += usize::from(memory.insert(key, value));
-            }
-        }
-        scored.rows += waiting.len();
-        Ok(())
-    }
-
     /// What the bundle knows of the place that a request goes to.
     fn endpoint(&self, subject: &Subject<'_>, fields: &Fields<'_>) -> Option<Endpoint<'_>> {
         let endpoint = self.profile.as_ref()?.endpoint(subject.request, fields);
@@ -420,23 +325,6 @@ impl Engine {
         } else {
             endpoint
         })
-    }
-
-    /// Writes the row of a field; true when the site's profile has a say in it.
-    fn write_row(
-        &self,
-        field: &Field<'_>,
-        endpoint: Option<&Endpoint<'_>>,
-        row: &mut [f32],
-    ) -> bool {
-        self.extractor.row(field, row);
-        match (
-            endpoint,
-            row.get_mut(PROFILE_AT..PROFILE_AT + PROFILE_WIDTH),
-        ) {
-            (Some(endpoint), Some(columns)) => endpoint.write(field, columns),
-            _ => false,
-        }
     }
 
     fn scores(&self, top: &Top, request_error: Option<f32>) -> Scores {
@@ -488,13 +376,6 @@ impl Engine {
     }
 }
 
-/// A request as far as it is known: its fields, and the place that it goes to.
-#[derive(Clone, Copy)]
-struct Known<'a> {
-    fields: &'a Fields<'a>,
-    endpoint: Option<&'a Endpoint<'a>>,
-}
-
 /// A session that is taken when the first row needs it: what is known needs none.
 struct LazySlot<'e> {
     engine: &'e Engine,
@@ -519,41 +400,6 @@ impl<'e> LazySlot<'e> {
         } = self;
         taken.get_or_insert_with(|| engine.slot(*worker))
     }
-}
-
-/// What the fields of a request scored.
-#[derive(Default)]
-struct Scored {
-    top: Top,
-    rows: usize,
-    cache: CacheUse,
-}
-
-struct Buffers<'s> {
-    rows: &'s mut Array2<f32>,
-    errors: &'s mut Vec<f32>,
-    /// What the rows are of, in their order.
-    waiting: &'s mut Vec<Waiting>,
-}
-
-impl Buffers<'_> {
-    fn reborrow(&mut self) -> Buffers<'_> {
-        Buffers {
-            rows: self.rows,
-            errors: self.errors,
-            waiting: self.waiting,
-        }
-    }
-}
-
-/// Whether a field is a window of a file's bytes: what they look like as text is chance, and in a long file some of it
-/// looks like anything. Scripts in it are fields of their own, without this mark.
-fn is_opaque(field: &Field<'_>) -> bool {
-    field.location == Location::RawBody && field.marks.contains(Marks::BINARY)
-}
-
-fn first_rows(rows: &Array2<f32>, count: usize) -> ArrayView2<'_, f32> {
-    rows.slice_axis(Axis(0), Slice::from(..count))
 }
 
 fn single_row(vector: &RequestVector) -> ArrayView2<'_, f32> {

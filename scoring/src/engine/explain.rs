@@ -4,8 +4,9 @@ use ndarray::Array2;
 use weir_features::profile::Endpoint;
 use weir_features::{FIELD_WIDTH, Field, Marks, RequestVector};
 
+use super::fields::{Buffers, Known, first_rows};
 use super::top::Top;
-use super::{Buffers, Engine, Known, ScoreError, Slot, first_rows, single_row};
+use super::{Engine, ScoreError, Slot, single_row};
 use crate::budget::Score;
 use crate::reason::attribution::Ablation;
 use crate::reason::{self, Context, Explanation, FieldReason, NOTABLE, SecretKeys, Site};

@@ -12,17 +12,19 @@ use weir_features::profile::{PROFILE_CONTEXT, PROFILE_TOTAL, PROFILE_WIDTH};
 use weir_features::schema::PROFILE_AT;
 use weir_features::{Extractor, FIELD_WIDTH, Location};
 
+mod detector;
+
+pub use detector::FieldDetector;
+
 use super::corpus::Corpus;
 use super::timeline::Timeline;
 use super::{FitOptions, contamination};
 use crate::data::{Exposure, LabelledRequest};
-use crate::export::{field_model, read_field};
 use crate::exposure::{ExposureRows, Template};
 use crate::network::Weights;
 use crate::progress::{Progress, Stop};
 use crate::train::{
-    FieldOptions, FieldRows, FieldStart, FieldTraining, Standardisation, joint_errors,
-    residual_sigma, root, train_field,
+    FieldOptions, FieldRows, FieldStart, FieldTraining, residual_sigma, root, train_field,
 };
 
 /// Least deviation of a residual: below it a feature that always reconstructs perfectly would shout.
@@ -58,17 +60,6 @@ const MOST_BOOST: u32 = 256;
 /// One in this many exposure rows validates instead of training.
 const VALIDATION_SHARE: usize = 10;
 
-/// Field networks with everything that makes an error out of a raw row.
-#[derive(Debug, Clone)]
-pub struct FieldDetector {
-    /// The networks, of one shape, trained alike from different seeds.
-    pub members: Vec<Weights>,
-    /// What its inputs go through.
-    pub scaling: Standardisation,
-    /// What its residuals are divided by: ones for the plain error.
-    pub sigma: Array1<f32>,
-}
-
 /// The detector and what happened while it was made.
 #[derive(Debug)]
 pub struct FieldOutcome {
@@ -86,57 +77,6 @@ pub struct FieldOutcome {
     pub quarantined: Vec<u32>,
     /// How well held-out normal rows and exposure rows separate, by plain and by normalised error.
     pub separation: Option<[f64; 2]>,
-}
-
-impl FieldDetector {
-    /// The detector of a field model that `weir-train` exported.
-    ///
-    /// # Errors
-    /// When the file is something else.
-    pub fn from_model(bytes: &[u8]) -> anyhow::Result<Self> {
-        let (members, scaling, sigma) = read_field(bytes)?;
-        anyhow::ensure!(
-            scaling.mean.len() == FIELD_WIDTH,
-            "the base's rows have {} features, this weir-train makes {FIELD_WIDTH}; train without --base",
-            scaling.mean.len()
-        );
-        Ok(Self {
-            members,
-            scaling,
-            sigma,
-        })
-    }
-
-    /// True when residuals are normalised.
-    #[must_use]
-    pub fn normalised(&self) -> bool {
-        self.sigma.iter().any(|&sigma| (sigma - 1.0).abs() > 1e-5)
-    }
-
-    /// The ONNX file.
-    #[must_use]
-    pub fn model(&self) -> Vec<u8> {
-        field_model(
-            &self.members,
-            &self.scaling,
-            &self.sigma,
-            &weir_features::schema::fingerprint(),
-        )
-    }
-
-    /// The error of each raw row, as the exported graph computes it.
-    #[must_use]
-    pub fn errors(&self, mut rows: Array2<f32>) -> Vec<f32> {
-        self.scaling.apply(&mut rows);
-        joint_errors(&self.members, rows.view(), Some(&self.sigma))
-    }
-
-    /// The error that each raw row would have if nothing were known of its site.
-    #[must_use]
-    pub fn errors_without_profile(&self, mut rows: Array2<f32>) -> Vec<f32> {
-        rows.slice_axis_mut(Axis(1), Slice::from(PROFILE)).fill(0.0);
-        self.errors(rows)
-    }
 }
 
 /// The columns that tell how a value departs from what is usual.
