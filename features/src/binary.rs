@@ -59,7 +59,6 @@ const SHORTEST_CODE: usize = 16;
 /// a script is run for the script.
 pub(crate) fn binary(scratch: &mut Scratch, place: Place<'_>, bytes: &[u8], origin: Origin) {
     emit(scratch, place, bytes, origin.marked(Marks::BINARY));
-    let is_text = |byte: &u8| matches!(byte, b' '..=b'~') || is_blank(*byte);
     let mut done = 0;
     for at in memchr::memchr_iter(b'<', bytes) {
         if at < done || !begins_code(bytes.get(at..).unwrap_or_default()) {
@@ -81,25 +80,79 @@ pub(crate) fn binary(scratch: &mut Scratch, place: Place<'_>, bytes: &[u8], orig
     }
 }
 
+/// Bytes from its `<` on by which [`script_at`] knows a script.
+pub const SCRIPT_OPENING: usize = 11;
+/// Bytes behind an opening of three that have to be text as well.
+const READS_ON: usize = 8;
+
 /// Where in binary data a script begins, if one does: for those who pass it on without a look at the rest.
 #[must_use]
 pub fn script_at(bytes: &[u8]) -> Option<usize> {
     memchr::memchr_iter(b'<', bytes).find(|at| begins_code(bytes.get(*at..).unwrap_or_default()))
 }
 
-/// The openings of server and browser scripts. Pictures carry `<?xpacket` and `<?xml` without harm, and any two bytes
-/// by chance.
+/// The openings of server and browser scripts. Pictures carry `<?xpacket` and `<?xml` without harm. Any three bytes
+/// stand in every megabyte of packed data, so behind an opening of three text has to follow, or a comment.
 fn begins_code(rest: &[u8]) -> bool {
-    let head = rest.get(..9).unwrap_or(rest).to_ascii_lowercase();
-    match head.as_slice() {
+    let opens = |opening: &[u8]| {
+        let head = rest.get(..opening.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(opening))
+    };
+    let behind = rest
+        .get(3..SCRIPT_OPENING.min(rest.len()))
+        .unwrap_or_default();
+    match rest {
         [b'<', b'?', next, ..] => {
-            *next == b'=' || next.is_ascii_whitespace() || head.starts_with(b"<?php")
+            opens(b"<?php") || (*next == b'=' || next.is_ascii_whitespace()) && reads_on(behind)
         }
-        [b'<', b'%', next, ..] => matches!(next, b'@' | b'=' | b'!') || next.is_ascii_whitespace(),
-        _ => {
-            head.starts_with(b"<script")
-                || head.starts_with(b"<svg")
-                || head.starts_with(b"<iframe")
+        [b'<', b'%', next, ..] => {
+            (matches!(next, b'@' | b'=' | b'!') || next.is_ascii_whitespace()) && reads_on(behind)
+        }
+        [b'<', b's' | b'S' | b'i' | b'I', ..] => {
+            opens(b"<script") || opens(b"<svg") || opens(b"<iframe")
+        }
+        _ => false,
+    }
+}
+
+fn reads_on(behind: &[u8]) -> bool {
+    let code = behind.trim_ascii_start();
+    code.starts_with(b"/*")
+        || code.starts_with(b"//")
+        || code.starts_with(b"#")
+        || behind.len() >= READS_ON && behind.iter().all(is_text)
+}
+
+fn is_text(byte: &u8) -> bool {
+    matches!(byte, b' '..=b'~') || is_blank(*byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_known_by_its_opening_and_chance_is_none() {
+        for script in [
+            &b"<?PHP\xff"[..],
+            b"<?=`$_GET[0]`?>",
+            b"<?= /*\xff*/1",
+            b"<% eval request(0) %>",
+            b"<SCRIPT>",
+            b"<svg/onload=a>",
+        ] {
+            let file = [b"\x00<\xfe<", script].concat();
+            assert_eq!(script_at(&file), Some(4), "{script:?}");
+        }
+        for chance in [
+            &b"<?=\x8a\x01abcdefgh"[..],
+            b"<?= ab",
+            b"<%!abc\x00defgh",
+            b"<?xpacket begin=",
+            b"<?xml version=",
+            b"<sv",
+        ] {
+            assert_eq!(script_at(chance), None, "{chance:?}");
         }
     }
 }

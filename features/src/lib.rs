@@ -38,7 +38,7 @@ mod tokens;
 mod windows;
 mod xml;
 
-pub use binary::script_at;
+pub use binary::{SCRIPT_OPENING, script_at};
 pub use client::{ClientKey, ClientWindows};
 pub use decode::{Decoded, decode, decode_form};
 pub use extract::Extractor;

@@ -5,10 +5,10 @@
 
 use bytes::{Buf, BytesMut};
 use memchr::memmem::{self, Finder};
-use weir_features::script_at;
+use weir_features::{SCRIPT_OPENING, script_at};
 
 use super::kind::Magic;
-use super::sieve::{OPENING, OVERLAP, Run, Sampler, Tail, WINDOW, Window, last, split};
+use super::sieve::{OVERLAP, Run, Sampler, Tail, WINDOW, Window, last, split};
 
 /// Longest head of a part; what is longer is no head.
 const MAX_HEAD: usize = 8 * 1024;
@@ -335,7 +335,7 @@ impl Parts {
             Some(0) => Run::Take(WINDOW as u64),
             Some(at) => Run::Skip(at as u64),
             // The beginning of one may have come, and no more of it yet.
-            None => Run::Skip(length.saturating_sub(OPENING).max(1) as u64),
+            None => Run::Skip(length.saturating_sub(SCRIPT_OPENING).max(1) as u64),
         }
     }
 

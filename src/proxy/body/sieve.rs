@@ -2,7 +2,7 @@
 //!
 //! Not here: scoring them (`passing`). A sieve holds one window and a little to look back at, whatever passes.
 
-use weir_features::script_at;
+use weir_features::{SCRIPT_OPENING, script_at};
 
 use super::parts::{Parts, boundary};
 use super::plan::Coverage;
@@ -26,9 +26,6 @@ pub struct Window {
     /// How many bytes of what passed it holds for the first time.
     pub fresh: usize,
 }
-
-/// No opening of a script is longer.
-pub(super) const OPENING: usize = 8;
 
 /// How a body is cut.
 #[derive(Debug)]
@@ -255,13 +252,13 @@ impl Plain {
         let piece = std::mem::take(data);
         let mut seam = std::mem::take(&mut self.window);
         let before = seam.len();
-        seam.extend_from_slice(piece.get(..OPENING).unwrap_or(piece));
+        seam.extend_from_slice(piece.get(..SCRIPT_OPENING).unwrap_or(piece));
         let at = script_at(&seam)
             .filter(|at| *at < before)
             .map(|at| (seam.get(at..before).unwrap_or_default(), 0))
             .or_else(|| script_at(piece).map(|at| (&[][..], at)));
         let Some((begun, at)) = at else {
-            self.window = last(piece, OPENING).to_vec();
+            self.window = last(piece, SCRIPT_OPENING).to_vec();
             self.skipped += piece.len() as u64;
             return None;
         };
