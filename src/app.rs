@@ -226,7 +226,7 @@ impl App {
         stop: &watch::Receiver<bool>,
     ) -> Result<Vec<Handle>, StartError> {
         let config = Arc::clone(&self.shared.pin().config);
-        if !config.sockets.per_worker {
+        if !config.per_worker() {
             for (index, socket) in opened.into_iter().enumerate() {
                 for socket in socket {
                     let serving = listen::serve(socket, index, Arc::clone(proxy), stop.clone());

@@ -201,7 +201,7 @@ fn run(start: Start) -> Result<(), Exit> {
     let _log = telemetry::init_tracing(&config.log).map_err(Exit::usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // Otherwise workers have runtimes of their own, and this one serves the admin listener.
-        .worker_threads(if config.sockets.per_worker {
+        .worker_threads(if config.per_worker() {
             1
         } else {
             config.workers

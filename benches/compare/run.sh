@@ -3,7 +3,7 @@
 # conf/ (origin on 127.0.0.1:9000; certificates conf/cert.pem and conf/key.pem).
 #
 #   PERF=FOLDER benches/compare/run.sh [max|rate|tls|check ...]     default: check max
-#   PEERS=nginx,hyper,modsec1,weir   SHAPES=abcd   SECS=3   REPS=3   BUNDLE=models/base
+#   PEERS=nginx,hyper,modsec1,weir   SHAPES=abcd   SECS=3   REPS=3   BUNDLE=models/base   MODE=enforce
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,7 +15,7 @@ bundle=$(realpath "${BUNDLE:-models/base}")
 [ -x target/release/weir ] || { echo "target/release/weir is missing: make build" >&2; exit 1; }
 
 config=$PERF/conf/weir.yaml
-sed -e "s#@CERTIFICATES@#$PERF/conf#; s#@BUNDLE@#$bundle#" benches/compare/weir.yaml > "$config"
+sed -e "s#@CERTIFICATES@#$PERF/conf#; s#@BUNDLE@#$bundle#; s#@MODE@#${MODE:-enforce}#" benches/compare/weir.yaml > "$config"
 target/release/weir check --config "$config"
 
 # The kit starts every peer through a small script like this one.

@@ -61,7 +61,7 @@ impl Doors {
     /// Binds them all, or takes the sockets that were passed.
     pub(super) fn bind(config: &Config, mut inherited: Inherited) -> Result<Self, StartError> {
         let sockets = config.sockets;
-        let count = if sockets.per_worker {
+        let count = if config.per_worker() {
             config.workers
         } else {
             1

@@ -12,7 +12,7 @@ use crate::testing::{Behaviour, Fake, one_route, shared, snapshot};
 
 const SOCKETS: Sockets = Sockets {
     reuse_port: false,
-    per_worker: false,
+    per_worker: None,
     backlog: 16,
 };
 
