@@ -10,7 +10,7 @@ mod names;
 pub mod server;
 mod subject;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use rustls::SupportedProtocolVersion;
@@ -60,6 +60,17 @@ pub enum TlsError {
     /// Settings that the library refuses; no file is to blame.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] rustls::Error),
+}
+
+impl TlsError {
+    /// The file that is to blame.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, .. } | Self::Content { path, .. } => Some(path),
+            Self::Mismatch { key, .. } => Some(key),
+            Self::NoSystemRoots(_) | Self::Setup(_) => None,
+        }
+    }
 }
 
 /// The one implementation of cryptography.

@@ -3,7 +3,7 @@
 //!
 //! Not here: problems of the configuration itself, which know their place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_saphyr::Spanned;
 
@@ -18,6 +18,8 @@ pub struct Finding {
     pub key: String,
     /// What is wrong and what to do.
     pub message: String,
+    /// The file that is to blame: its name stands in or below the key's value.
+    file: Option<PathBuf>,
 }
 
 impl Finding {
@@ -27,7 +29,19 @@ impl Finding {
         let rest = message.strip_prefix(&key).map(str::trim_start);
         let rest = rest.map(|rest| rest.strip_prefix(':').unwrap_or(rest).trim_start());
         let message = rest.map_or_else(|| message.clone(), str::to_owned);
-        Self { key, message }
+        Self {
+            key,
+            message,
+            file: None,
+        }
+    }
+
+    /// The same, with the file that is to blame: it is named somewhere below the key.
+    pub fn about(self, file: &Path) -> Self {
+        Self {
+            file: Some(file.to_owned()),
+            ..self
+        }
     }
 }
 
@@ -36,18 +50,32 @@ pub fn locate(file: &Path, findings: Vec<Finding>) -> ConfigError {
     let text = read_bounded(file, MAX_FILE).ok();
     let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
     let tree = text.and_then(|text| tree::parse(&text).ok());
-    let problem = |finding: Finding| Problem {
-        position: tree.as_ref().and_then(|tree| place(tree, &finding.key)),
-        key: finding.key,
-        message: finding.message,
+    let problem = |finding: Finding| {
+        let Finding {
+            mut key,
+            message,
+            file,
+        } = finding;
+        let position = tree.as_ref().and_then(|tree| {
+            let section = find(tree, &key);
+            let named = file.and_then(|file| naming(section?, &file));
+            let (rest, node) = named.unwrap_or_else(|| (String::new(), section.unwrap_or(tree)));
+            key.push_str(&rest);
+            section.map(|_| (node.referenced.line(), node.referenced.column()))
+        });
+        Problem {
+            position: position.filter(|(line, _)| *line > 0),
+            key,
+            message,
+        }
     };
     let mut problems: Vec<Problem> = findings.into_iter().map(problem).collect();
     problems.sort_by_key(|problem| problem.position.unwrap_or((u64::MAX, 0)));
     ConfigError::new(file, problems)
 }
 
-/// Line and column of a key's value, or of the part of the way that is there: defaults stand nowhere.
-fn place(tree: &Spanned<Node>, key: &str) -> Option<(u64, u64)> {
+/// A key's value, or the part of the way that is there: defaults stand nowhere.
+fn find<'t>(tree: &'t Spanned<Node>, key: &str) -> Option<&'t Spanned<Node>> {
     let mut node = tree;
     let mut found = None;
     for step in key.split(['.', '[', ']']).filter(|step| !step.is_empty()) {
@@ -61,9 +89,29 @@ fn place(tree: &Spanned<Node>, key: &str) -> Option<(u64, u64)> {
         };
         let Some(next) = next else { break };
         node = next;
-        found = Some((node.referenced.line(), node.referenced.column()));
+        found = Some(node);
     }
-    found.filter(|(line, _)| *line > 0)
+    found
+}
+
+/// Where a file is named in or below `node`, and the rest of the key to it.
+fn naming<'t>(node: &'t Spanned<Node>, file: &Path) -> Option<(String, &'t Spanned<Node>)> {
+    match &node.value {
+        // Relative names count from the folder of the configuration.
+        Node::Scalar(text) => {
+            let name = Path::new(text.strip_prefix("./").unwrap_or(text));
+            (!text.is_empty() && file.ends_with(name)).then(|| (String::new(), node))
+        }
+        Node::Map(entries) => entries.iter().find_map(|(name, value)| {
+            let (rest, found) = naming(value, file)?;
+            Some((format!(".{}{rest}", name.value), found))
+        }),
+        Node::List(items) => items.iter().enumerate().find_map(|(at, item)| {
+            let (rest, found) = naming(item, file)?;
+            Some((format!("[{at}]{rest}"), found))
+        }),
+        Node::Null => None,
+    }
 }
 
 #[cfg(test)]
@@ -86,11 +134,31 @@ mod tests {
             ("admin.address", None),
             ("listen[7]", Some((2, 3))),
         ] {
-            let found = place(&tree, key);
-            match expected {
-                Some(_) => assert_eq!(found, expected, "{key}"),
-                None => assert_eq!(found, None, "{key}"),
-            }
+            let found = find(&tree, key);
+            let place = found.map(|node| (node.referenced.line(), node.referenced.column()));
+            assert_eq!(place, expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_to_blame_is_found_where_it_is_named() {
+        let tree = tree::parse(
+            "tls:\n  certificates:\n    - {certificate: a.pem, key: a.key}\n    - certificate: ./keys/b.pem\n      key: /etc/b.key\n",
+        );
+        let tree = tree.unwrap();
+        for (file, expected) in [
+            ("/weir/a.key", Some((".tls.certificates[0].key", 3))),
+            (
+                "/weir/keys/b.pem",
+                Some((".tls.certificates[1].certificate", 4)),
+            ),
+            ("/etc/b.key", Some((".tls.certificates[1].key", 5))),
+            ("/weir/c.pem", None),
+        ] {
+            let found = naming(&tree, Path::new(file));
+            let found = found.map(|(key, node)| (key, node.referenced.line()));
+            let expected = expected.map(|(key, line)| (key.to_owned(), line));
+            assert_eq!(found, expected, "{file}");
         }
     }
 

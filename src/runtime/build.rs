@@ -72,16 +72,20 @@ pub enum BuildError {
 impl BuildError {
     fn finding(&self) -> Finding {
         match self {
-            Self::Tls { listener, source } => {
-                Finding::new(format!("listen[{listener}].tls"), source)
-            }
-            Self::UpstreamTls { at, source, .. } => {
-                Finding::new(format!("upstreams[{at}].tls"), source)
-            }
+            Self::Tls { listener, source } => blame(format!("listen[{listener}].tls"), source),
+            Self::UpstreamTls { at, source, .. } => blame(format!("upstreams[{at}].tls"), source),
             Self::Model(error @ ModelError::Runtime(_)) => Finding::new("model.onnxruntime", error),
             Self::Model(error) => Finding::new("model.bundle", error),
             Self::Budgets { at, .. } => Finding::new(format!("routes[{at}].budgets"), self),
         }
+    }
+}
+
+fn blame(key: String, error: &TlsError) -> Finding {
+    let finding = Finding::new(key, error);
+    match error.file() {
+        Some(file) => finding.about(file),
+        None => finding,
     }
 }
 

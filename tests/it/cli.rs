@@ -76,6 +76,7 @@ fn an_unreadable_certificate_is_named() {
         let (code, _, stderr) = run(&[command], Some(&setup.yaml()));
         assert_eq!(code, 2, "{command}: {stderr}");
         assert!(stderr.contains("nowhere.pem"), "{stderr}");
+        assert!(stderr.contains("tls.certificate: cannot read"), "{stderr}");
     }
 }
 
