@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use crate::wire;
 
 /// Messages that are not measured, before those that are.
-const WARM_UP: usize = 200;
+const WARM_UP: usize = 50;
 const HOST: &str = "localhost";
 
 /// Nanoseconds of each round trip.

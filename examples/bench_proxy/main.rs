@@ -32,6 +32,10 @@ use clap::Parser;
 use proxies::{Peer, Proxies};
 use report::Report;
 
+/// Messages of one connection, after which it is the next one's turn: how fast two processes wake each other changes
+/// from second to second.
+const BATCH: usize = 250;
+
 /// Measures Weir beside nginx: long uploads, WebSocket round trips, event streams.
 #[derive(Debug, Parser)]
 #[command(name = "bench-proxy")]
@@ -80,12 +84,14 @@ fn run(cli: &Cli) -> Result<Report> {
     let mut report = Report::default();
     for round in 0..cli.rounds {
         eprintln!("bench-proxy: round {} of {}", round + 1, cli.rounds);
-        for peer in turn(round) {
-            let at = proxies.address(peer, origin);
-            let echo = latency::websocket(at, cli.messages)?;
-            report.websocket.entry(peer).or_default().extend(echo);
-            let events = latency::events(at, cli.messages, clock)?;
-            report.events.entry(peer).or_default().extend(events);
+        for batch in 0..cli.messages.div_ceil(BATCH) {
+            for peer in turn(batch) {
+                let at = proxies.address(peer, origin);
+                let echo = latency::websocket(at, BATCH)?;
+                report.websocket.entry(peer).or_default().extend(echo);
+                let events = latency::events(at, BATCH, clock)?;
+                report.events.entry(peer).or_default().extend(events);
+            }
         }
         for peer in turn(round) {
             if peer == Peer::Direct {

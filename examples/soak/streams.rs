@@ -54,7 +54,11 @@ async fn listen(client: &mut Client, number: &str) -> Result<(), Wrong> {
         .await
         .map_err(|_| Wrong::plain("an event did not come"))?
     {
-        let frame = frame.map_err(|error| Wrong::excusable(format!("cut off: {error}")))?;
+        let frame = frame.map_err(|error| {
+            // The connection ends with the answer, and a request that is sent just before that is lost.
+            client.close();
+            Wrong::excusable(format!("cut off: {error}"))
+        })?;
         heard.push_str(&String::from_utf8_lossy(
             frame.data_ref().map_or(&[][..], |data| data),
         ));
