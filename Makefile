@@ -4,7 +4,7 @@ SHELL := /bin/bash
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build model held-out experiments lookalikes lint bench bench-detect bench-proxy soak fuzz onnxruntime preflight
+.PHONY: help demo test build model held-out experiments lookalikes lint bench bench-stages bench-detect bench-proxy soak fuzz onnxruntime preflight
 
 help: ## this list
 	@echo "Weir: an inline web application firewall whose detector is an autoencoder"
@@ -42,7 +42,10 @@ lint: ## formatting, clippy, documentation and licences, warnings denied
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --workspace check licenses bans sources; \
 	else echo "note: cargo-deny is not installed, licences not checked (cargo install cargo-deny --locked)"; fi
 
-bench: onnxruntime ## what extraction, decoding and scoring cost on this machine
+bench: onnxruntime ## what Weir costs beside nginx, a plain proxy and ModSecurity: make bench [ARGS="--rounds 1"]
+	@scripts/bench.sh $(ARGS)
+
+bench-stages: onnxruntime ## what extraction, decoding and scoring cost on this machine
 	cargo bench -p weir-waf --bench detection
 
 bench-detect: onnxruntime ## two attack collections through the running proxy: make bench-detect DATA=FOLDER [ARGS=--verbose]

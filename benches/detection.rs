@@ -15,6 +15,8 @@ use divan::counter::{BytesCount, ItemsCount};
 use weir_features::profile::{PROFILE_WIDTH, ProfileBuilder, ProfileKey};
 use weir_features::{Extractor, FIELD_WIDTH, RequestView, Scratch, decode};
 
+#[path = "support/profiled.rs"]
+mod profiled;
 #[path = "support/shapes.rs"]
 mod shapes;
 #[path = "support/whole.rs"]

@@ -7,12 +7,13 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use weir_features::profile::{NewEndpoints, ProfileBuilder, ProfileKey};
 use weir_features::{Extractor, Scratch};
-use weir_scoring::bundle::{Bundle, BundleWriter, PROFILE};
+use weir_scoring::bundle::Bundle;
 use weir_scoring::cache::ScoreCache;
 use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions, Subject, Visit};
 use weir_scoring::ort::{ExecutionProvider, Runtime};
 use weir_scoring::record::OwnedRequest;
 
+use crate::profiled;
 use crate::shapes::{self, Shape};
 
 type Failure = Box<dyn std::error::Error>;
@@ -165,13 +166,6 @@ fn load_profiled() -> Result<Engine, Failure> {
     }
     let directory = tempfile::tempdir()?;
     let target = directory.path().join("bundle");
-    let mut writer = BundleWriter::create(&target)?;
-    for file in &plain.manifest().files {
-        if file.name != PROFILE {
-            writer.add(&file.name, plain.file(&file.name).unwrap_or_default())?;
-        }
-    }
-    writer.add(PROFILE, &builder.to_bytes())?;
-    writer.publish(plain.manifest().clone())?;
+    profiled::publish(&plain, &builder.to_bytes(), &target)?;
     Ok(Engine::load(runtime()?, &Bundle::open(&target)?, &OPTIONS)?)
 }

@@ -8,7 +8,7 @@ mod cases;
     dead_code,
     reason = "shared with the demo, which also waits for programs that end"
 )]
-#[path = "../demo/children.rs"]
+#[path = "../support/children.rs"]
 mod children;
 mod client;
 mod drive;

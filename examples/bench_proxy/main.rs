@@ -7,19 +7,17 @@
     dead_code,
     reason = "shared with the demo, which also waits for programs that end"
 )]
-#[path = "../demo/children.rs"]
+#[path = "../support/children.rs"]
 mod children;
 mod latency;
 mod origin;
-#[expect(
-    dead_code,
-    reason = "shared with the soak, which watches a process over time"
-)]
-#[path = "../soak/process.rs"]
-mod process;
 mod proxies;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod report;
 mod upload;
+#[path = "../support/usage.rs"]
+mod usage;
 mod wire;
 
 use std::path::PathBuf;

@@ -64,7 +64,7 @@ pub(crate) fn measure(proxies: &Proxies, peer: Peer, clients: usize, mib: u64) -
     Ok(Uploads {
         bytes: clients as u64 * mib * MIB,
         wall,
-        cpu: after.cpu.saturating_sub(before.cpu),
+        cpu: after.cpu().saturating_sub(before.cpu()),
         growth_kib: after.peak_kib.saturating_sub(before.resident_kib),
     })
 }

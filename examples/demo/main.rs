@@ -5,12 +5,14 @@
 mod admin;
 mod attacks;
 mod board;
+#[path = "../support/children.rs"]
 mod children;
 mod client;
 mod customers;
 mod decisions;
 mod latency;
 mod message;
+#[path = "../support/random.rs"]
 mod random;
 mod shop;
 mod stage;

@@ -8,7 +8,7 @@ mod aborts;
     dead_code,
     reason = "shared with the demo, which also waits for programs that end"
 )]
-#[path = "../demo/children.rs"]
+#[path = "../support/children.rs"]
 mod children;
 mod client;
 mod content;
@@ -22,12 +22,18 @@ mod process;
     dead_code,
     reason = "shared with the demo, whose traffic draws more than numbers"
 )]
-#[path = "../demo/random.rs"]
+#[path = "../support/random.rs"]
 mod random;
 mod report;
 mod stage;
 mod streams;
 mod tally;
+#[expect(
+    dead_code,
+    reason = "shared with the measurements, which look at processor time as well"
+)]
+#[path = "../support/usage.rs"]
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

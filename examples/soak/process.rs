@@ -4,9 +4,11 @@ use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+
+use crate::usage::status;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const KIB_PER_MIB: f64 = 1024.0;
@@ -30,20 +32,6 @@ impl Sample {
             descriptors: fs::read_dir(format!("/proc/{id}/fd"))?.count(),
         })
     }
-}
-
-/// A number of /proc/ID/status.
-pub(crate) fn status(id: u32, name: &str) -> Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{id}/status")).context("the proxy is gone")?;
-    text.lines()
-        .find_map(|line| {
-            line.strip_prefix(name)?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
-        .with_context(|| format!("/proc/{id}/status without {name}"))
 }
 
 /// What the whole run showed, in KiB.

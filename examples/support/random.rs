@@ -1,4 +1,4 @@
-//! A small seeded generator for the traffic, so that two demos send much the same and no dependency is needed.
+//! A small seeded generator for traffic, so that two runs send much the same and no dependency is needed.
 //!
 //! Nothing here is fit for secrets.
 

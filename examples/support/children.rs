@@ -1,4 +1,4 @@
-//! The programs the demo starts: found beside it, started with their output in a file, and ended whatever happens.
+//! The programs that the demo and the measurements start: found beside them, started with their output in a file, and ended whatever happens.
 //!
 //! Only processes started here are ever ended, by their own handles.
 

@@ -1,0 +1,6 @@
+//! What becomes of cost and memory when there is more of something: workers, connections, bytes, fields, routes, profiles.
+
+pub(crate) mod cost;
+pub(crate) mod idle;
+mod profile_keys;
+pub(crate) mod workers;
