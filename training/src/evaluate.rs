@@ -7,6 +7,7 @@ pub mod build;
 mod cases;
 pub mod compare;
 pub mod curves;
+mod every;
 pub mod groups;
 mod hosts;
 pub mod html;

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 /// A name and what it does to a text.
 pub(super) type Encoder = (&'static str, fn(&str) -> String);
 
-pub(super) const ENCODERS: [Encoder; 24] = [
+pub(super) const ENCODERS: [Encoder; 26] = [
     ("percent", |text| {
         escape(
             text,
@@ -27,6 +27,8 @@ pub(super) const ENCODERS: [Encoder; 24] = [
     ("%u", |text| each_unit(text, |unit| format!("%u{unit:04x}"))),
     ("overlong, two bytes", |text| overlong(text, 2)),
     ("overlong, three bytes", |text| overlong(text, 3)),
+    ("overlong, four bytes", |text| overlong(text, 4)),
+    ("overlong, five bytes", |text| overlong(text, 5)),
     ("overlong, six bytes", |text| overlong(text, 6)),
     ("decimal entities", |text| {
         each(text, |c| format!("&#{};", u32::from(c)))
@@ -105,6 +107,8 @@ fn overlong(text: &str, length: usize) -> String {
         let first = match length {
             2 => 0xc0 | code >> 6,
             3 => 0xe0,
+            4 => 0xf0,
+            5 => 0xf8,
             _ => 0xfc,
         };
         let mut out = format!("%{first:02x}");

@@ -41,7 +41,7 @@ fn samples() -> Vec<Sample> {
 }
 
 /// The columns that are not zero, by name, rounded to a thousandth.
-fn columns(row: &[f32], name: impl Fn(usize) -> &'static str) -> Value {
+pub(crate) fn columns(row: &[f32], name: impl Fn(usize) -> &'static str) -> Value {
     let used = row.iter().enumerate().filter(|(_, number)| **number != 0.0);
     used.map(|(index, number)| {
         (

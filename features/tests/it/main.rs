@@ -8,6 +8,7 @@
 
 mod extract;
 mod golden;
+mod golden_profile;
 mod profile;
 mod properties;
 mod stack;

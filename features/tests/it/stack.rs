@@ -221,6 +221,13 @@ fn in_body(case: &mut Case, text: &str, placement: usize, choices: &mut Choices<
             raw.write_all(body.as_bytes()).unwrap_or_default();
             raw.finish().unwrap_or_default()
         }
+        4 => {
+            case.steps.push("deflate");
+            case.headers.push(("Content-Encoding", b"deflate".to_vec()));
+            let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            zlib.write_all(body.as_bytes()).unwrap_or_default();
+            zlib.finish().unwrap_or_default()
+        }
         _ => body.into_bytes(),
     };
 }

@@ -12,7 +12,7 @@ use super::bootstrap::{Estimate, Plan, Population, column};
 use super::measures::{self, FALSE_POSITIVE_RATES, Figures, HALF_PERCENT, Ladder, ONE_PERCENT};
 use super::report::{Best, Comparison, Confusion, Detector, LocationCount, RateAt, Report};
 use super::whole::Whole;
-use super::{Attack, Evaluation, Normal, Scored, cases, compare, hosts, lookalikes, views};
+use super::{Attack, Evaluation, Normal, Scored, cases, compare, every, hosts, lookalikes, views};
 
 /// What a report needs besides the samples.
 #[derive(Debug)]
@@ -55,9 +55,9 @@ const READS: [(&str, Read); 3] = [
 ];
 
 /// Samples that are measured together.
-struct Set<'s> {
-    normal: Vec<&'s Normal>,
-    attacks: Vec<&'s Attack>,
+pub(super) struct Set<'s> {
+    pub(super) normal: Vec<&'s Normal>,
+    pub(super) attacks: Vec<&'s Attack>,
 }
 
 /// Makes the report.
@@ -74,7 +74,16 @@ pub fn report(evaluation: &Evaluation, about: &About<'_>) -> Report {
         normal: distinct(normal, |(_, scored)| scored.identity),
         attacks: distinct(attacks, |(_, scored)| scored.identity),
     };
-    let whole = Whole::measure(evaluation, about);
+    let mut whole = Whole::measure(evaluation, about);
+    let sets = [&all, &once];
+    every::measure(&mut whole.classes, sets, |sample| Some(&sample.class));
+    every::measure(&mut whole.sources, sets, |sample| Some(&sample.source));
+    every::measure(&mut whole.locations, sets, |sample| {
+        sample.location.map(Location::name)
+    });
+    if let Some(average) = &mut whole.macro_average {
+        [average.all, average.distinct] = every::mean(&whole.classes);
+    }
     let detectors = detectors(&all, &once, evaluation, about, whole.comparison.as_ref());
     let base = whole.comparison.as_ref();
     let hosts: BTreeSet<&str> = normal

@@ -141,6 +141,8 @@ fn group(name: &str, attacks: usize, plain: Numbers, draws: &[Numbers]) -> Group
         tpr_at_1: Estimate::new(one, column(draws, |[_, one, ..]| *one)),
         tpr_at_05: Estimate::new(half, column(draws, |[_, _, half, _]| *half)),
         tpr_at_best: Estimate::new(best, column(draws, |[.., best]| *best)),
+        all: None,
+        distinct: None,
     }
 }
 

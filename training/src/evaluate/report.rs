@@ -86,6 +86,27 @@ pub struct Group {
     pub tpr_at_05: Estimate,
     /// Found at the threshold of the best balanced accuracy.
     pub tpr_at_best: Estimate,
+    /// Every measure of this group against all normal requests.
+    pub all: Option<Every>,
+    /// The same, requests and attacks that are equal counted once.
+    pub distinct: Option<Every>,
+}
+
+/// Every measure of one group of attacks, each at thresholds of its own; PR-AUC and F1 are at the group's share of the sample.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Every {
+    /// Attacks counted.
+    pub attacks: usize,
+    /// Area under the ROC curve.
+    pub roc_auc: f64,
+    /// Average precision.
+    pub pr_auc: f64,
+    /// Share found at each of the report's false-positive rates.
+    pub tpr_at_fpr: [f64; FALSE_POSITIVE_RATES.len()],
+    /// The best mean of true-positive and true-negative rate.
+    pub best_balanced_accuracy: f64,
+    /// The best F1.
+    pub best_f1: f64,
 }
 
 /// The normal side of one location.

@@ -148,6 +148,48 @@ fn group_table(out: &mut String, title: &str, groups: &[Group], sum: Option<&Gro
         );
     }
     out.push_str("</table></div>");
+    every(out, title, groups, sum);
+}
+
+/// Every measure of each group, folded away: all attacks, then distinct ones.
+fn every(out: &mut String, title: &str, groups: &[Group], sum: Option<&Group>) {
+    let _ = write!(
+        out,
+        "<details><summary>Every measure, each {} at thresholds of its own</summary>",
+        title.to_lowercase()
+    );
+    for set in ["all", "distinct"] {
+        let _ = write!(
+            out,
+            "<div class=scroll><table class=dense><tr><th>{set}<th>attacks<th>ROC-AUC<th>PR-AUC"
+        );
+        for rate in FALSE_POSITIVE_RATES {
+            let _ = write!(out, "<th>TPR at {}%\u{a0}FPR", 100.0 * rate);
+        }
+        out.push_str("<th>best balanced accuracy<th>best F1");
+        let rows = groups.iter().map(|group| (group, ""));
+        for (group, class) in rows.chain(sum.map(|sum| (sum, " class=sum"))) {
+            let read = if set == "all" {
+                group.all
+            } else {
+                group.distinct
+            };
+            let Some(every) = read else { continue };
+            let _ = write!(
+                out,
+                "<tr{class}><td>{}<td>{}",
+                escape(&group.name.replace('_', " ")),
+                thousands(every.attacks)
+            );
+            let best = [every.best_balanced_accuracy, every.best_f1];
+            let areas = [every.roc_auc, every.pr_auc];
+            for value in areas.iter().chain(&every.tpr_at_fpr).chain(&best) {
+                let _ = write!(out, "<td>{value:.4}");
+            }
+        }
+        out.push_str("</table></div>");
+    }
+    out.push_str("</details>");
 }
 
 /// Where false positives stand.
