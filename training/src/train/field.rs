@@ -30,6 +30,11 @@ const LEAST_STEPS: usize = 1500;
 /// Rows drawn in an epoch at most: more traffic makes epochs more varied, not training longer.
 const MOST_DRAWN: usize = 100_000;
 
+/// Epochs from one look at which attacks are hard to the next.
+const REVIEW: usize = 2;
+/// How far below the margin the log error of a hard attack is.
+const HARD: f64 = 1.0;
+
 /// Share of draws without a profile where nothing else is asked for.
 const MASK: f64 = 0.3;
 
@@ -50,6 +55,8 @@ pub struct FieldOptions {
     pub dropout: f64,
     /// Log error above which exposure rows are pushed.
     pub margin: f64,
+    /// How many times an exposure row is drawn whose log error stays well below the margin; 1: like all others.
+    pub hard_draws: usize,
     /// Weight of the exposure hinges.
     pub lambda: f64,
     /// Share of normal rows with the highest errors that is dropped after a warm-up.
@@ -69,6 +76,7 @@ impl Default for FieldOptions {
             rate: 1e-3,
             dropout: 0.15,
             margin: 3.0,
+            hard_draws: 3,
             lambda: 1.0,
             trim: 0.002,
             mask: None,
@@ -104,6 +112,8 @@ struct Run<'a> {
     normal: Array2<f32>,
     copies: &'a [u32],
     exposure: Array2<f32>,
+    /// Exposure rows, each as often as it is drawn.
+    attacks: Vec<usize>,
     profile: Range<usize>,
     /// What stands in the columns of the profile where a row does without: zeros, standardised.
     masked: Vec<f32>,
@@ -165,6 +175,7 @@ pub fn train_field(
         normal: standardised(rows.normal),
         copies: rows.copies,
         exposure: standardised(rows.exposure),
+        attacks: (0..rows.exposure.nrows()).collect(),
         rng,
         device,
     };
@@ -201,6 +212,9 @@ impl Run<'_> {
         for epoch in 0..epochs {
             if epoch == warm_up {
                 trimmed = self.trim(&self.frozen(&model), &mut order);
+            }
+            if epoch >= warm_up && (epoch - warm_up).is_multiple_of(REVIEW) {
+                self.review_attacks(&self.frozen(&model));
             }
             order.shuffle(&mut self.rng);
             let mut sum = 0.0;
@@ -251,6 +265,22 @@ impl Run<'_> {
             .collect()
     }
 
+    /// From now on draws the attacks more often that the network does not tell from what is ordinary: most are easy, and a
+    /// step that sees only those teaches nothing (hard example mining: Shrivastava, Gupta and Girshick, CVPR 2016).
+    fn review_attacks(&mut self, weights: &Weights) {
+        let draws = self.options.hard_draws.max(1);
+        let short = (self.options.margin - HARD).exp();
+        let found = errors(weights, self.exposure.view(), None);
+        self.attacks = found
+            .into_iter()
+            .enumerate()
+            .flat_map(|(row, error)| {
+                let hard = f64::from(error) < short;
+                std::iter::repeat_n(row, if hard { draws } else { 1 })
+            })
+            .collect();
+    }
+
     fn loss(&mut self, model: &FieldAutoencoder, batch: &[usize]) -> Tensor<1> {
         let exposed = if self.exposure.nrows() == 0 {
             0
@@ -263,7 +293,8 @@ impl Run<'_> {
             target.extend(self.normal.row(row));
         }
         for _ in 0..exposed {
-            let row = self.rng.random_range(0..self.exposure.nrows());
+            let drawn = self.rng.random_range(0..self.attacks.len());
+            let row = self.attacks.get(drawn).copied().unwrap_or(0);
             target.extend(self.exposure.row(row));
         }
         self.mask(&mut target);

@@ -62,6 +62,30 @@ fn exposure_separates_what_reconstruction_alone_would_not() {
 }
 
 #[test]
+fn attacks_that_are_hard_to_tell_are_drawn_more_often() {
+    let normal = rows(600, 0.0, 1);
+    let easy = rows(900, 6.0, 2);
+    let mut hard = rows(60, 0.0, 3);
+    hard.column_mut(3).mapv_inplace(|x| x + 0.8);
+    let mut attacks = easy;
+    attacks.append(ndarray::Axis(0), hard.view()).unwrap();
+    let error_of_hard = |hard_draws| {
+        let options = FieldOptions {
+            hard_draws,
+            epochs: 8,
+            ..options()
+        };
+        let trained = train(&normal, Some(&attacks), &options, 1);
+        let mut rows = hard.clone();
+        trained.scaling.apply(&mut rows);
+        let errors = errors(&trained.weights, rows.view(), None);
+        errors.iter().sum::<f32>() / errors.len() as f32
+    };
+    let (alike, more) = (error_of_hard(1), error_of_hard(8));
+    assert!(more > 1.5 * alike, "alike {alike}, more often {more}");
+}
+
+#[test]
 fn one_seed_is_one_result_and_another_is_not() {
     let normal = rows(300, 0.0, 1);
     let weights = |seed| train(&normal, None, &options(), seed).weights;
