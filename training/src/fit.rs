@@ -187,6 +187,12 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
     let without_profile = field.detector.errors_without_profile(corpus.rows.clone());
     let request = request_part(&requests, &held_out, options, progress, stop)?;
     let sites: Vec<u64> = requests.iter().map(timeline::site).collect();
+    let no_measure = match &field.outcome {
+        Some(outcome) if other_sites => outcome.no_measure(&corpus, &without_profile),
+        // An application that takes code is measured with it.
+        Some(outcome) => outcome.quarantined.clone(),
+        None => Vec::new(),
+    };
     let errors = Errors {
         rows: &row_errors,
         without_profile: &without_profile,
@@ -196,10 +202,7 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
             .outcome
             .as_ref()
             .map_or(&[], |outcome| &outcome.lookalikes),
-        quarantined: field
-            .outcome
-            .as_ref()
-            .map_or(&[], |outcome| &outcome.quarantined),
+        no_measure: &no_measure,
     };
     let calibrating = calibrating(&corpus, &requests, &held_out, &field, options, progress);
     let few = distinct_held_out(&corpus, &calibrating) < calibrate::LEAST_REQUESTS;

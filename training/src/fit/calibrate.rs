@@ -26,9 +26,8 @@ pub struct Errors<'a> {
     pub requests: Option<&'a [f32]>,
     /// Location and error of generated ordinary rows, for locations of which the held-out part has few.
     pub lookalikes: &'a [(Location, f32)],
-    /// Rows set aside for review, ascending: they say nothing of what is high at their location. Where one body in a
-    /// hundred is an attack, it would be the measure of all others.
-    pub quarantined: &'a [u32],
+    /// Rows that say nothing of what is high at their location, ascending.
+    pub no_measure: &'a [u32],
 }
 
 /// Held-out rows from which on a location is judged by real traffic alone.
@@ -162,7 +161,7 @@ fn field_values(
     };
     let rows: Vec<u32> = rows
         .into_iter()
-        .filter(|row| errors.quarantined.binary_search(row).is_err())
+        .filter(|row| errors.no_measure.binary_search(row).is_err())
         .collect();
     let place = |row: u32| corpus.facts.get(row as usize).map(|facts| facts.location);
     let real: Vec<(Location, f32)> = rows

@@ -169,6 +169,31 @@ pub fn calibrating(corpus: &Corpus, held_out: &[bool], quarantined: &[u32]) -> V
     }
 }
 
+/// A row that the trained detector takes for an attack has an error beyond this share of those of attacks.
+const MILDEST_TAKEN: f64 = 0.1;
+
+/// Rows that say nothing of how high ordinary errors are at their location, ascending: those set aside, and those with
+/// words of code that the trained detector takes for attacks too, by `errors` of the corpus and of `attacks`. One body
+/// in a hundred that is an attack would otherwise be the measure of all others.
+#[must_use]
+pub fn no_measure(
+    corpus: &Corpus,
+    quarantined: &[u32],
+    errors: &[f32],
+    attacks: Vec<f32>,
+) -> Vec<u32> {
+    let least = quantile(attacks, MILDEST_TAKEN);
+    let taken = (0u32..).zip(corpus.facts.iter().zip(errors));
+    let taken = taken.filter(|(_, (facts, error))| {
+        facts.length <= LONGEST && !facts.families.is_empty() && **error >= least
+    });
+    let mut rows: Vec<u32> = taken.map(|(row, _)| row).collect();
+    rows.extend(quarantined);
+    rows.sort_unstable();
+    rows.dedup();
+    rows
+}
+
 /// Writes the rows for review, one JSON object a line, values of secret keys replaced.
 ///
 /// # Errors

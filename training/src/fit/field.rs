@@ -75,8 +75,19 @@ pub struct FieldOutcome {
     pub trimmed: usize,
     /// Rows set aside as code-like.
     pub quarantined: Vec<u32>,
+    /// Errors of attacks that training did not see, without a profile.
+    attacks: Vec<f32>,
     /// How well held-out normal rows and exposure rows separate, by plain and by normalised error.
     pub separation: Option<[f64; 2]>,
+}
+
+impl FieldOutcome {
+    /// Rows of the corpus that say nothing of how high ordinary errors are on sites that nobody has seen; `errors`:
+    /// theirs without a profile.
+    #[must_use]
+    pub fn no_measure(&self, corpus: &Corpus, errors: &[f32]) -> Vec<u32> {
+        contamination::no_measure(corpus, &self.quarantined, errors, self.attacks.clone())
+    }
 }
 
 /// The columns that tell how a value departs from what is usual.
@@ -193,6 +204,7 @@ pub fn train(
         .zip(detector.errors(spare.rows))
         .collect();
     Ok(FieldOutcome {
+        attacks: detector.errors_without_profile(exposure.validation.clone()),
         detector,
         lookalikes,
         exposure_rows: exposure.training.nrows() + exposure.validation.nrows(),

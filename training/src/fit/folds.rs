@@ -37,13 +37,14 @@ pub(super) fn others(
         let without_profile = outcome
             .detector
             .errors_without_profile(data.corpus.rows.clone());
+        let no_measure = outcome.no_measure(data.corpus, &without_profile);
         let errors = Errors {
             rows: &without_profile,
             without_profile: &without_profile,
             sites: Some(sites),
             requests: None,
             lookalikes: &outcome.lookalikes,
-            quarantined: &outcome.quarantined,
+            no_measure: &no_measure,
         };
         values.extend(held_out_values(data.corpus, &held_out, errors)?);
     }
