@@ -52,6 +52,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use cores::Cores;
 use document::Section;
@@ -150,10 +151,12 @@ fn run(cli: &Cli) -> Result<()> {
     places.enter()?;
     let stage = Stage::set(origin::start()?, &cli.bundle, cli.weir.as_deref())?;
     runtime()?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
         // Dropping the measurement ends the proxies it started.
         tokio::select! {
             result = measure(cli, &cores, &stage) => result,
             _ = tokio::signal::ctrl_c() => bail!("stopped; nothing is left running"),
+            _ = terminate.recv() => bail!("stopped; nothing is left running"),
         }
     })
 }
