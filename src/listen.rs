@@ -338,14 +338,16 @@ async fn connection<S>(
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (proxy, client) = (Arc::clone(proxy), Arc::clone(&client));
         state.speaks(request.version());
-        async move {
+        // In a box that goes with the request: hyper keeps room for a request's state, here tens of KiB, as long as the
+        // connection lasts, and most connections are idle.
+        Box::pin(async move {
             let version = request.version();
             let mut response = proxy.serve(&client, request).await;
             if !proxy.shared().is_ready() {
                 say_goodbye(version, &mut response);
             }
             Ok::<_, Infallible>(response)
-        }
+        })
     });
     let last_request = async {
         tokio::select! {
