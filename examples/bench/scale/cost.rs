@@ -234,7 +234,8 @@ fn table(cost: &Cost) -> Table {
 /// Of the power by which the last step grows: 1 is in proportion, 0 not at all.
 fn exponent(points: &[(f64, f64)]) -> f64 {
     match points {
-        [.., (x, y), (last_x, last_y)] => (last_y / y).log10() / (last_x / x).log10(),
+        // So short a measurement that the kernel counted no tick says nothing.
+        [.., (x, y), (last_x, last_y)] if *y > 0.0 => (last_y / y).log10() / (last_x / x).log10(),
         _ => f64::NAN,
     }
 }
@@ -261,7 +262,9 @@ mod tests {
         assert_eq!(verdict(Growth::Linear, square), "x^2.00, **steep**");
         assert_eq!(verdict(Growth::Linear, 1.0), "x^1.00");
         assert_eq!(verdict(Growth::Flat, 0.5), "x^0.50, **steep**");
-        assert_eq!(verdict(Growth::Flat, exponent(&[(1.0, 1.0)])), "-");
+        for none in [&[(1.0, 1.0)][..], &[(1.0, 0.0), (10.0, 1.0)]] {
+            assert_eq!(verdict(Growth::Flat, exponent(none)), "-");
+        }
         assert_eq!(
             [bytes_name(1 << 10), bytes_name(1 << 20)],
             ["1 KiB", "1 MiB"]
