@@ -14,6 +14,9 @@ use crate::peers::Stage;
 /// One paragraph for the document.
 pub(crate) fn describe(stage: &Stage, cores: &Cores) -> Result<String> {
     let today = OffsetDateTime::now_utc().format(format_description!("[year]-[month]-[day]"))?;
+    // Others at work make every figure wrong: the reader must see it.
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let mut versions = vec![weir(stage)?, format!("hyper {}", hyper())];
     versions.extend(nginx::version().map(|version| format!("nginx {version}")));
@@ -25,7 +28,7 @@ pub(crate) fn describe(stage: &Stage, cores: &Cores) -> Result<String> {
         some => format!("make bench ARGS=\"{some}\""),
     };
     Ok(format!(
-        "{today}, {} processors ({}), Linux {}. {}. `{command}`\n",
+        "{today}, {} processors ({}), load {load} when it began, Linux {}. {}. `{command}`\n",
         cores.count(),
         processor(),
         kernel.trim(),
