@@ -1,4 +1,5 @@
-//! Requests of the kinds that proxies are measured with: a page, a form, a small and a large JSON document, 30 fields.
+//! Requests of the kinds that proxies are measured with: a page, a form of 17 fields, JSON of 8 KiB with 240 leaves and of
+//! 64 KiB with 919, and a form that holds all kinds of fields.
 
 use std::fmt;
 
@@ -33,11 +34,11 @@ pub(crate) const SHAPES: [Shape; 5] = [
     },
     Shape {
         name: "json 8 KiB",
-        make: |n| json(37, n),
+        make: |n| json("/api/orders", 34, 120, n),
     },
     Shape {
         name: "json 64 KiB",
-        make: |n| json(296, n),
+        make: |n| json("/api/orders/import", 131, 380, n),
     },
 ];
 
@@ -57,19 +58,20 @@ fn request(method: &str, target: &str, content_type: Option<&str>, body: String)
         ("host", "shop.example"),
         (
             "user-agent",
-            "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
         ),
         (
             "accept",
-            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
         ),
-        ("accept-language", "en-US,en;q=0.5"),
+        ("accept-language", "en-GB,en;q=0.9,de;q=0.7"),
         ("accept-encoding", "gzip, deflate, br"),
+        ("referer", "https://shop.example/catalogue?page=2"),
         (
             "cookie",
-            "session=6f1c2b9ad04e4d0c8d7a; consent=analytics%3D0",
+            "session=9f86d081884c7d659a2feaa0c55ad015; theme=dark; consent=yes",
         ),
-        ("referer", "https://shop.example/products/rod-210"),
+        ("cache-control", "max-age=0"),
     ]
     .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
     .to_vec();
@@ -85,23 +87,19 @@ fn request(method: &str, target: &str, content_type: Option<&str>, body: String)
 }
 
 fn page() -> OwnedRequest {
-    request(
-        "GET",
-        "/search?q=fly+rod&sort=price&max_price=250.00",
-        None,
-        String::new(),
-    )
+    request("GET", "/index?id=123", None, String::new())
 }
 
 fn form() -> OwnedRequest {
-    let fields: Vec<String> = (0..17)
-        .map(|n| format!("field{n}=Value+{}%2C+Hamburg", n * 37))
-        .collect();
+    let body = "name=Anna+Schmidt&email=anna.schmidt%40example.org&street=Lindenallee+42&city=Hamburg&zip=20095&country=DE&\
+                phone=%2B49401234567&quantity=3&sku=AB-2291-XL&colour=dark+blue&newsletter=yes&\
+                comment=Please+leave+the+parcel+with+the+neighbours&delivery=standard&payment=invoice&lang=en&step=4&\
+                token=4f2c8e1a9b7d";
     request(
         "POST",
-        "/checkout",
+        "/checkout/address",
         Some("application/x-www-form-urlencoded"),
-        fields.join("&"),
+        body.into(),
     )
 }
 
@@ -124,21 +122,49 @@ fn thirty(variant: usize) -> OwnedRequest {
     )
 }
 
-fn json(items: usize, variant: usize) -> OwnedRequest {
+/// Orders with a note of so many bytes each.
+fn json(target: &str, items: usize, note: usize, variant: usize) -> OwnedRequest {
     let items: Vec<String> = (0..items)
         .map(|n| {
             format!(
-                "{{\"id\":\"rod-{n}\",\"quantity\":{},\"price\":{}.95,\"note\":\"{}\"}}",
-                (n + variant) % 5 + 1,
-                (n + variant) * 13 % 300,
-                "please wrap it as a gift, thank you. ".repeat(if n % 4 == 0 { 12 } else { 2 })
+                "{{\"id\": {}, \"sku\": \"AB-{:04}\", \"title\": \"{}\", \"price\": {}.{:02}, \"qty\": {}, \"note\": \"{}\", \
+                 \"gift\": false}}",
+                1000 + n,
+                (n + variant) * 7919 % 10_000,
+                words(n, 24),
+                (n + variant) * 13 % 100,
+                n * 29 % 100,
+                (n + variant) % 9 + 1,
+                words(n + 1000, note),
             )
         })
         .collect();
     request(
         "POST",
-        "/api/cart",
+        target,
         Some("application/json"),
-        format!("{{\"items\":[{}]}}", items.join(",")),
+        format!(
+            "{{\"customer\": \"anna\", \"currency\": \"EUR\", \"items\": [{}]}}",
+            items.join(", ")
+        ),
     )
+}
+
+/// So many bytes of words without sense, other ones for another seed.
+fn words(seed: usize, bytes: usize) -> String {
+    const WORDS: [&str; 32] = [
+        "order", "parcel", "window", "garden", "bottle", "market", "letter", "summer", "paper",
+        "yellow", "river", "mountain", "coffee", "music", "travel", "silver", "kitchen", "story",
+        "number", "quiet", "blanket", "forest", "harbour", "bridge", "painting", "sugar", "lemon",
+        "cotton", "marble", "candle", "winter", "pencil",
+    ];
+    let mut state = seed as u32;
+    let mut text = String::new();
+    while text.len() < bytes {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        text.push_str(WORDS[(state >> 27) as usize]);
+        text.push(' ');
+    }
+    text.truncate(bytes);
+    text.trim_end().to_owned()
 }

@@ -6,6 +6,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::binary::is_mostly_printable;
 use crate::charset;
+use crate::decode::hex;
+use crate::lent::Lent;
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -14,7 +16,7 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIEN
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// Shorter texts over the base64 alphabet are words and numbers.
-const SHORTEST_BASE64: usize = 12;
+pub(crate) const SHORTEST_BASE64: usize = 12;
 /// Shorter runs inside a value are words, and so are most longer ones: their first bytes decide.
 const SHORTEST_RUN: usize = 16;
 /// Shorter hexadecimal is a number or a colour.
@@ -25,10 +27,12 @@ const LONGEST_NUMBER: usize = 24;
 const MAX_RUNS: usize = 32;
 
 /// The bytes of base64 or base64url, whatever they are.
-pub(crate) fn base64_bytes(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn base64_bytes(text: &[u8]) -> Option<Lent> {
     let url_safe = text.iter().any(|byte| matches!(byte, b'-' | b'_'));
     let engine = if url_safe { URL_SAFE } else { STANDARD };
-    engine.decode(text).ok()
+    let mut bytes = Lent::new();
+    engine.decode_vec(text, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// What a byte of base64 is: a capital or small letter, a digit of hexadecimal, a sign, or nothing of it.
@@ -62,7 +66,7 @@ fn kind(byte: u8) -> u8 {
 }
 
 /// The text that base64 or base64url hides, if that is what the whole of `text` is.
-pub(crate) fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn base64_text(text: &[u8]) -> Option<Lent> {
     if text.len() < SHORTEST_BASE64 {
         return None;
     }
@@ -86,15 +90,13 @@ pub(crate) fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
         }
     }
     // Mail breaks lines, and a form makes spaces of plus signs.
-    let folded: Vec<u8>;
+    let mut folded = Lent::new();
     let body = if blanks {
         let kept = body
             .iter()
             .filter(|byte| !matches!(byte, b'\r' | b'\n' | b'\t'));
-        folded = kept
-            .map(|&byte| if byte == b' ' { b'+' } else { byte })
-            .collect();
-        &folded
+        folded.extend(kept.map(|&byte| if byte == b' ' { b'+' } else { byte }));
+        folded.as_slice()
     } else {
         body
     };
@@ -107,22 +109,12 @@ pub(crate) fn base64_text(text: &[u8]) -> Option<Vec<u8>> {
 /// Judges the first six bytes, which nearly all words and identifiers fail: text begins with text, UTF-16 with a
 /// constant half, a serialised object with its mark.
 fn begins_plausibly(body: &[u8]) -> bool {
-    let Some(head) = body.get(..8) else {
+    let Some(head) = body.first_chunk::<8>() else {
         return false;
     };
-    let mut digits = [0; 8];
-    for (digit, &byte) in digits.iter_mut().zip(head) {
-        *digit = match byte {
-            b' ' | b'-' => b'+',
-            b'_' => b'/',
-            // A line does not break within the first eight digits.
-            other => other,
-        };
-    }
-    let mut bytes = [0; 6];
-    if STANDARD.decode_slice(digits, &mut bytes) != Ok(6) {
+    let Some(bytes) = first_bytes(head) else {
         return false;
-    }
+    };
     let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
     let is_foreign = |bytes: &[u8]| match std::str::from_utf8(bytes) {
         Ok(_) => true,
@@ -141,10 +133,29 @@ fn begins_plausibly(body: &[u8]) -> bool {
         })
 }
 
+/// What eight digits of base64, in either alphabet, stand for; a form makes spaces of plus signs. A line does not break
+/// within the first eight digits.
+fn first_bytes(head: &[u8; 8]) -> Option<[u8; 6]> {
+    let mut bits = 0u64;
+    for &byte in head {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' | b' ' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u64::from(digit);
+    }
+    let [_, _, bytes @ ..] = bits.to_be_bytes();
+    Some(bytes)
+}
+
 /// Decoded bytes as text: UTF-8 as it is, UTF-16 (PowerShell's `-EncodedCommand`) translated, and of serialised
 /// objects the strings. So too of binary messages that are mostly text: the control bytes between their fields are neither
 /// line breaks nor comments of a language, and a payload that carries some is still seen.
-fn readable(decoded: Vec<u8>) -> Option<Vec<u8>> {
+fn readable(decoded: Lent) -> Option<Lent> {
     if is_message(&decoded) {
         return Some(strings(&decoded)).filter(|text| !text.is_empty());
     }
@@ -175,8 +186,8 @@ fn serialised(bytes: &[u8]) -> bool {
 }
 
 /// The printable runs of at least four bytes, each after a blank.
-fn strings(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
+fn strings(bytes: &[u8]) -> Lent {
+    let mut out = Lent::new();
     for run in bytes.split(|byte| !(byte.is_ascii_graphic() || *byte == b' ')) {
         if run.len() >= 4 {
             out.extend_from_slice(run);
@@ -187,7 +198,7 @@ fn strings(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The text that hexadecimal digits hide, if that is what the whole of `text` is.
-pub(crate) fn hex_text(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn hex_text(text: &[u8]) -> Option<Lent> {
     let is_number = text.len() <= LONGEST_NUMBER && text.iter().all(u8::is_ascii_digit);
     let is_hex = text.len().is_multiple_of(2) && text.iter().all(u8::is_ascii_hexdigit);
     if text.len() < SHORTEST_HEX || is_number || !is_hex {
@@ -197,15 +208,12 @@ pub(crate) fn hex_text(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The bytes of an even number of hexadecimal digits.
-pub(crate) fn hex_bytes(digits: &[u8]) -> Option<Vec<u8>> {
-    digits
-        .chunks_exact(2)
-        .map(|pair| {
-            std::str::from_utf8(pair)
-                .ok()
-                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-        })
-        .collect()
+pub(crate) fn hex_bytes(digits: &[u8]) -> Option<Lent> {
+    let mut bytes = Lent::new();
+    for pair in digits.chunks_exact(2) {
+        bytes.push(hex(pair.first())? << 4 | hex(pair.last())?);
+    }
+    Some(bytes)
 }
 
 /// Hands over the texts that runs of base64 and hexadecimal within `value` hide: `data:` addresses, arguments of
@@ -259,7 +267,7 @@ fn is_clean(text: &[u8]) -> bool {
 }
 
 /// The text of a run. The whole of a value has been tried before, its pieces have not.
-fn run_text(run: &[u8], is_all: bool) -> Option<Vec<u8>> {
+fn run_text(run: &[u8], is_all: bool) -> Option<Lent> {
     if !is_all && run.iter().all(u8::is_ascii_hexdigit) && run.len().is_multiple_of(2) {
         return hex_bytes(run).filter(|text| {
             text.iter()
@@ -280,4 +288,31 @@ fn run_text(run: &[u8], is_all: bool) -> Option<Vec<u8>> {
                 .and_then(readable)
                 .filter(|text| is_clean(text))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_digits_decode_as_the_whole_does() {
+        for piece in ["c2VsZWN0", "A0+/z9Zy", "++++////", "AAAAAAAA", "//////++"] {
+            let mut bytes = [0; 6];
+            assert_eq!(STANDARD.decode_slice(piece, &mut bytes), Ok(6));
+            let head = piece.as_bytes().first_chunk();
+            assert_eq!(head.and_then(first_bytes), Some(bytes), "{piece}");
+            let url_safe = piece.replace('+', "-").replace('/', "_");
+            assert_eq!(
+                url_safe.as_bytes().first_chunk().and_then(first_bytes),
+                Some(bytes)
+            );
+        }
+        for piece in ["c2VsZQ==", "c2Vs\nZWN", "c2Vs.WN0"] {
+            assert_eq!(
+                piece.as_bytes().first_chunk().and_then(first_bytes),
+                None,
+                "{piece}"
+            );
+        }
+    }
 }

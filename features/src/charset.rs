@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use crate::lent::Lent;
+
 /// An encoding of text other than UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Charset {
@@ -24,6 +26,9 @@ const SAMPLE: usize = 512;
 /// Shorter texts have too few zeros to tell.
 const SHORTEST: usize = 6;
 
+/// Letters and digits of a charset's name that are read.
+const LONGEST_NAME: usize = 24;
+
 /// IBM's code pages that are EBCDIC; they differ little from page 037 in what attacks are written in.
 const PAGES: [&[u8]; 16] = [
     b"037", b"37", b"273", b"277", b"278", b"280", b"284", b"285", b"297", b"500", b"870", b"871",
@@ -41,28 +46,32 @@ pub(crate) fn declared(content_type: &[u8], body: &[u8]) -> Option<Charset> {
 }
 
 fn named(text: &[u8], parameter: &[u8]) -> Option<Charset> {
-    let lower = text.to_ascii_lowercase();
-    let at = memchr::memmem::find(&lower, parameter)?;
-    let name = lower.get(at + parameter.len()..)?;
-    let name: Vec<u8> = name
+    let at = text
+        .windows(parameter.len())
+        .position(|window| window.eq_ignore_ascii_case(parameter))?;
+    let written = text
+        .get(at + parameter.len()..)?
         .iter()
         .skip_while(|byte| matches!(byte, b' ' | b'=' | b'"' | b'\''))
         .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-        .filter(|byte| byte.is_ascii_alphanumeric())
-        .copied()
-        .take(24)
-        .collect();
-    match name.as_slice() {
+        .filter(|byte| byte.is_ascii_alphanumeric());
+    let mut name = [0u8; LONGEST_NAME];
+    let mut length = 0;
+    for (slot, byte) in name.iter_mut().zip(written) {
+        *slot = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    match name.get(..length)? {
         b"utf16" | b"utf16be" | b"utf32" | b"utf32be" | b"ucs2" | b"unicode" | b"iso10646ucs2" => {
             Some(Charset::Utf16Be)
         }
         b"utf16le" | b"utf32le" => Some(Charset::Utf16Le),
         b"utf7" | b"unicode11utf7" | b"csutf7" | b"unicode20utf7" => Some(Charset::Utf7),
         name => {
-            let digits = name.iter().skip_while(|byte| !byte.is_ascii_digit());
-            let number: Vec<u8> = digits.copied().collect();
+            let digits = name.iter().position(u8::is_ascii_digit);
+            let number = digits.and_then(|at| name.get(at..)).unwrap_or_default();
             let family = name.starts_with(b"ibm") || name.starts_with(b"cp");
-            (name.starts_with(b"ebcdic") || family && PAGES.contains(&number.as_slice()))
+            (name.starts_with(b"ebcdic") || family && PAGES.contains(&number))
                 .then_some(Charset::Ebcdic)
         }
     }
@@ -105,7 +114,7 @@ pub(crate) fn sniffed(bytes: &[u8]) -> Option<Charset> {
 }
 
 /// The text as UTF-8. What is not valid becomes the replacement character; nothing is lost silently.
-pub(crate) fn to_utf8(charset: Charset, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn to_utf8(charset: Charset, bytes: &[u8]) -> Lent {
     match charset {
         Charset::Utf16Le => utf16(
             bytes.strip_prefix(b"\xff\xfe").unwrap_or(bytes),
@@ -131,13 +140,13 @@ pub(crate) fn to_utf8(charset: Charset, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Zeros are dropped: they are the upper halves of UTF-32, and text has none.
-fn utf16(bytes: &[u8], order: fn([u8; 2]) -> u16) -> Vec<u8> {
+fn utf16(bytes: &[u8], order: fn([u8; 2]) -> u16) -> Lent {
     let units = bytes.chunks(2).map(|pair| match pair {
         [first, second] => order([*first, *second]),
         [last] => u16::from(*last),
         _ => 0,
     });
-    let mut out = Vec::with_capacity(bytes.len());
+    let mut out = Lent::new();
     for character in char::decode_utf16(units.filter(|unit| *unit != 0)) {
         let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
         out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
@@ -153,8 +162,8 @@ const MODIFIED: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Undoes the shifted parts of UTF-7, `+ADw-` for `<`.
-pub(crate) fn utf7(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
+pub(crate) fn utf7(bytes: &[u8]) -> Lent {
+    let mut out = Lent::new();
     let mut rest = bytes;
     while let Some(at) = memchr::memchr(b'+', rest) {
         let (before, shifted) = rest.split_at(at);
@@ -167,23 +176,17 @@ pub(crate) fn utf7(bytes: &[u8]) -> Vec<u8> {
         let (code, after) = shifted.split_at(length);
         let closed = after.strip_prefix(b"-");
         // One character needs three digits, and one digit more or less than whole bytes cannot be.
-        let units = (code.len() >= 3)
-            .then(|| {
-                MODIFIED
-                    .decode(
-                        code.get(..code.len() - usize::from(code.len() % 4 == 1))
-                            .unwrap_or_default(),
-                    )
-                    .ok()
-            })
-            .flatten();
-        match (units, code.is_empty(), closed) {
-            (Some(units), _, _) => {
+        let mut units = Lent::new();
+        let digits = code.get(..code.len() - usize::from(code.len() % 4 == 1));
+        let decodes = code.len() >= 3
+            && digits.is_some_and(|digits| MODIFIED.decode_vec(digits, &mut units).is_ok());
+        match (decodes, code.is_empty(), closed) {
+            (true, _, _) => {
                 let whole = units.get(..units.len() / 2 * 2).unwrap_or_default();
                 out.extend_from_slice(&utf16(whole, u16::from_be_bytes));
                 rest = closed.unwrap_or(after);
             }
-            (None, true, Some(after)) => {
+            (false, true, Some(after)) => {
                 out.push(b'+');
                 rest = after;
             }
@@ -220,9 +223,9 @@ const CP037: [u8; 256] = [
 
 /// Forms in EBCDIC keep their ASCII separators and percent signs: escapes are translated where they stand, and bytes
 /// only in texts that are no ASCII.
-fn ebcdic(bytes: &[u8]) -> Vec<u8> {
+fn ebcdic(bytes: &[u8]) -> Lent {
     let ascii = bytes.is_ascii() || memchr::memchr(b'%', bytes).is_some();
-    let mut out = Vec::with_capacity(bytes.len());
+    let mut out = Lent::new();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         let escape = bytes.get(at + 1..at + 3).filter(|_| byte == b'%');

@@ -158,7 +158,8 @@ fn may_be_encoded(input: &[u8]) -> bool {
             .any(|at| at > 0 && input.get(at - 1) == Some(&b'0'))
 }
 
-fn hex(byte: Option<&u8>) -> Option<u8> {
+/// The value of a hexadecimal digit.
+pub(crate) fn hex(byte: Option<&u8>) -> Option<u8> {
     match *byte? {
         digit @ b'0'..=b'9' => Some(digit - b'0'),
         letter @ b'a'..=b'f' => Some(letter - b'a' + 10),

@@ -165,7 +165,7 @@ fn unusual_path(
 ) {
     let nested = origin.marked(Marks::NESTED);
     let simple = simplified(normal);
-    if simple != normal {
+    if simple.as_slice() != normal {
         emit(scratch, place, &simple, nested.deeper(0, 0));
     }
     for piece in normal.split(|&byte| byte == b'/') {

@@ -1,8 +1,10 @@
 //! Pairs of queries and forms, and what a repeated name adds up to. Not here: what a value holds, see `nested`.
 
 use crate::blob::base64_text;
-use crate::decode::{Plus, decode_form};
+use crate::decode::{DecodeBuffers, Plus, decode_in};
 use crate::field::{Marks, Scratch};
+use crate::lent::Lent;
+use crate::limits::MAX_NESTING;
 use crate::location::Location;
 use crate::nested::{is_plain_name, leaf, name, with_key};
 use crate::readings::utf7;
@@ -92,7 +94,7 @@ fn after_semicolons(
 /// costs a look at all of them, nothing else.
 #[derive(Default)]
 struct NameFilter {
-    slots: [u64; 4],
+    slots: [u64; 16],
     repeated: bool,
 }
 
@@ -103,7 +105,7 @@ impl NameFilter {
             (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
         });
         let bit = 1 << (hash >> 58);
-        if let Some(slot) = self.slots.get_mut((hash >> 56 & 3) as usize) {
+        if let Some(slot) = self.slots.get_mut((hash >> 54 & 15) as usize) {
             // Encoded names are compared only where they are decoded.
             self.repeated |= *slot & bit != 0 || memchr::memchr(b'%', base).is_some();
             *slot |= bit;
@@ -125,6 +127,23 @@ fn base_name(key: &[u8]) -> &[u8] {
 const MAX_POLLUTED: usize = 256;
 const MAX_JOINED: usize = 1024;
 
+/// A pair, its decoded name being a piece of the text of all names.
+#[derive(Clone, Copy, Default)]
+struct Named<'t> {
+    number: u16,
+    start: u32,
+    end: u32,
+    value: &'t [u8],
+}
+
+impl Named<'_> {
+    fn name<'n>(&self, names: &'n [u8]) -> &'n [u8] {
+        names
+            .get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
+    }
+}
+
 /// Adds the values of a repeated name joined as servers join them: by commas (ASP.NET) and, where an application
 /// glues them together, by nothing. An attack cut in two by its sender is whole only there.
 fn pollution(
@@ -135,46 +154,93 @@ fn pollution(
     origin: Origin,
     depth: u8,
 ) {
-    let mut found: Vec<(Vec<u8>, &[u8])> = text
-        .split(|&byte| byte == b'&')
-        .filter_map(|pair| memchr::memchr(b'=', pair).map(|at| pair.split_at(at)))
-        .take(MAX_POLLUTED)
-        .map(|(key, value)| {
-            let key = decode_form(key).bytes;
-            (base_name(&key).to_vec(), value.get(1..).unwrap_or_default())
-        })
-        .collect();
-    found.sort_by(|first, second| first.0.cmp(&second.0));
+    let mut names = Lent::new();
+    let mut pairs = [Named::default(); MAX_POLLUTED];
+    let found = named_pairs(scratch, text, depth, &mut names, &mut pairs);
+    // Those of one name stay in their order.
+    found.sort_unstable_by_key(|pair| (pair.name(&names), pair.number));
     let origin = origin.marked(Marks::NESTED);
-    for group in found.chunk_by(|first, second| first.0 == second.0) {
-        let total: usize = group.iter().map(|(_, value)| value.len() + 1).sum();
-        let Some((key, _)) = group.first() else {
+    let mut joined = Lent::new();
+    for group in found.chunk_by(|first, second| first.name(&names) == second.name(&names)) {
+        let total: usize = group.iter().map(|pair| pair.value.len() + 1).sum();
+        let Some(first) = group.first() else {
             continue;
         };
-        if group.len() < 2 || total > MAX_JOINED {
+        let all_equal = group.iter().all(|pair| pair.value == first.value);
+        if group.len() < 2 || total > MAX_JOINED || all_equal {
             continue;
         }
-        let values: Vec<&[u8]> = group.iter().map(|(_, value)| *value).collect();
-        if values.iter().all(|value| values.first() == Some(value)) {
-            continue;
-        }
-        // Lists of identifiers are common, and glued together they say nothing.
-        let is_word =
-            |value: &&[u8]| value.len() <= 32 && value.iter().all(u8::is_ascii_alphabetic);
-        let has_marks = |value: &&[u8]| {
-            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.,:|~+".contains(byte);
-            !value.iter().all(plain)
+        let glue: &[&[u8]] = if may_be_glued(group) {
+            &[b",", b""]
+        } else {
+            &[b","]
         };
-        let glued = values.iter().any(has_marks) || values.iter().all(is_word);
-        let glue: &[&[u8]] = if glued { &[b",", b""] } else { &[b","] };
         for glue in glue {
-            let joined = values.join(*glue);
-            with_key(scratch, depth, prefix, key, |scratch, key| {
-                let place = Place::new(location, key);
-                leaf(scratch, place, &joined, Plus::Space, origin, depth);
-            });
+            joined.clear();
+            for (at, pair) in group.iter().enumerate() {
+                if at > 0 {
+                    joined.extend_from_slice(glue);
+                }
+                joined.extend_from_slice(pair.value);
+            }
+            with_key(
+                scratch,
+                depth,
+                prefix,
+                first.name(&names),
+                |scratch, key| {
+                    let place = Place::new(location, key);
+                    leaf(scratch, place, &joined, Plus::Space, origin, depth);
+                },
+            );
         }
     }
+}
+
+/// The first pairs of a form with their names as applications put them together.
+fn named_pairs<'t, 'p>(
+    scratch: &mut Scratch,
+    text: &'t [u8],
+    depth: u8,
+    names: &mut Vec<u8>,
+    pairs: &'p mut [Named<'t>; MAX_POLLUTED],
+) -> &'p mut [Named<'t>] {
+    let level = usize::from(depth.min(MAX_NESTING + 1));
+    let mut buffers = DecodeBuffers::default();
+    if let Some(slot) = scratch.buffers.decode.get_mut(level) {
+        std::mem::swap(slot, &mut buffers);
+    }
+    let mut count = 0;
+    let written = text
+        .split(|&byte| byte == b'&')
+        .filter_map(|pair| memchr::memchr(b'=', pair).map(|at| pair.split_at(at)));
+    for ((number, slot), (key, value)) in (0..).zip(pairs.iter_mut()).zip(written) {
+        let start = names.len();
+        let (key, _) = decode_in(key, Plus::Space, &mut buffers);
+        names.extend_from_slice(base_name(key));
+        *slot = Named {
+            number,
+            start: start as u32,
+            end: names.len() as u32,
+            value: value.get(1..).unwrap_or_default(),
+        };
+        count += 1;
+    }
+    if let Some(slot) = scratch.buffers.decode.get_mut(level) {
+        *slot = buffers;
+    }
+    pairs.get_mut(..count).unwrap_or_default()
+}
+
+/// Lists of identifiers are common, and glued together they say nothing.
+fn may_be_glued(group: &[Named<'_>]) -> bool {
+    let is_word =
+        |pair: &Named<'_>| pair.value.len() <= 32 && pair.value.iter().all(u8::is_ascii_alphabetic);
+    let has_marks = |pair: &Named<'_>| {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.,:|~+".contains(byte);
+        !pair.value.iter().all(plain)
+    };
+    group.iter().any(has_marks) || group.iter().all(is_word)
 }
 
 /// Shorter texts with `=` and `&` in them are as likely prose or code as a form.

@@ -4,12 +4,16 @@
 
 use crate::decode::Plus;
 use crate::field::Scratch;
+use crate::lent::Lent;
 use crate::nested::leaf;
 use crate::sink::{Origin, Place, emit};
 
 /// True for text that begins like a GraphQL operation and has a selection.
 pub(crate) fn is_document(text: &[u8]) -> bool {
     let text = text.trim_ascii();
+    if !text.ends_with(b"}") {
+        return false;
+    }
     let operation = [&b"query"[..], b"mutation", b"subscription", b"fragment"]
         .into_iter()
         .any(|keyword| {
@@ -18,7 +22,7 @@ pub(crate) fn is_document(text: &[u8]) -> bool {
                     .is_some_and(|byte| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'('))
             })
         });
-    operation && text.contains(&b'{') && text.ends_with(b"}")
+    operation && text.contains(&b'{')
 }
 
 /// Adds the strings of a document as values and the document with its strings emptied.
@@ -29,7 +33,7 @@ pub(crate) fn walk(
     origin: Origin,
     depth: u8,
 ) {
-    let mut outline = Vec::with_capacity(text.len());
+    let mut outline = Lent::new();
     let mut at = 0;
     while let Some(step) = memchr::memchr(b'"', text.get(at..).unwrap_or_default()) {
         let open = at + step;

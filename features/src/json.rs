@@ -3,7 +3,7 @@
 //! Attackers send what one parser takes and another does not, so comments, single quotes, bare words, missing and
 //! superfluous commas and several texts in a row are accepted; nesting costs no stack.
 
-use crate::decode::{Plus, decode};
+use crate::decode::{Plus, decode_in};
 use crate::field::Scratch;
 use crate::limits::{MAX_JSON_DEPTH, MAX_KEY, MAX_NESTING};
 use crate::location::Location;
@@ -256,45 +256,61 @@ impl Walker<'_> {
         // A path is cut at the length that keys are cut to, so that it cannot grow with the nesting.
         let room = (MAX_KEY * 2).saturating_sub(self.path.len());
         // `\u0069d` is `id`: an exception or a profile for the name must not miss it.
-        let decoded = (memchr::memchr(b'\\', token).is_some()).then(|| decode(token));
-        let key = decoded.as_ref().map_or(token, |decoded| &decoded.bytes);
-        self.path
-            .extend_from_slice(key.get(..key.len().min(room)).unwrap_or_default());
+        if memchr::memchr(b'\\', token).is_some() {
+            let level = usize::from(self.depth.min(MAX_NESTING + 1));
+            if let Some(buffers) = self.scratch.buffers.decode.get_mut(level) {
+                let (key, _) = decode_in(token, Plus::Literal, buffers);
+                self.path
+                    .extend_from_slice(key.get(..key.len().min(room)).unwrap_or_default());
+            }
+        } else {
+            self.path
+                .extend_from_slice(token.get(..token.len().min(room)).unwrap_or_default());
+        }
         Ok(())
     }
 
-    /// Skips white space, a byte order mark and comments. A parser that knows no comments reads on inside one, so what
-    /// they say is a value too.
+    /// Skips white space, a byte order mark and comments.
     fn skip_blank(&mut self) {
-        loop {
-            let rest = self.text.get(self.at..).unwrap_or_default();
-            let (length, comment) = match rest {
-                [b' ' | b'\t' | b'\r' | b'\n', ..] => (1, None),
-                [0xef, 0xbb, 0xbf, ..] => (3, None),
-                [b'/', b'*', ..] => match memchr::memmem::find(rest, b"*/") {
-                    Some(end) => (end + 2, rest.get(2..end)),
-                    None => return,
-                },
-                [b'/', b'/', ..] => {
-                    let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-                    (end, rest.get(2..end))
-                }
+        while let Some(byte) = self.text.get(self.at) {
+            match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => self.at += 1,
+                0xef | b'/' if self.skip_unusual() => {}
                 _ => return,
-            };
-            self.at += length;
-            if let Some(comment) = comment {
-                let place = Place::new(self.location, self.path);
-                let text = comment.trim_ascii();
-                leaf(
-                    self.scratch,
-                    place,
-                    text,
-                    Plus::Literal,
-                    self.origin,
-                    MAX_NESTING,
-                );
             }
         }
+    }
+
+    /// Skips a byte order mark or a comment; false when there is none. A parser that knows no comments reads on inside one,
+    /// so what they say is a value too.
+    fn skip_unusual(&mut self) -> bool {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let (length, comment) = match rest {
+            [0xef, 0xbb, 0xbf, ..] => (3, None),
+            [b'/', b'*', ..] => match memchr::memmem::find(rest, b"*/") {
+                Some(end) => (end + 2, rest.get(2..end)),
+                None => return false,
+            },
+            [b'/', b'/', ..] => {
+                let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+                (end, rest.get(2..end))
+            }
+            _ => return false,
+        };
+        self.at += length;
+        if let Some(comment) = comment {
+            let place = Place::new(self.location, self.path);
+            let text = comment.trim_ascii();
+            leaf(
+                self.scratch,
+                place,
+                text,
+                Plus::Literal,
+                self.origin,
+                MAX_NESTING,
+            );
+        }
+        true
     }
 }
 

@@ -21,6 +21,7 @@ mod field;
 mod forms;
 mod graphql;
 mod json;
+mod lent;
 mod lexicon;
 mod limits;
 mod location;

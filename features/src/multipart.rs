@@ -7,6 +7,7 @@ use crate::charset;
 use crate::decode::Plus;
 use crate::field::{Marks, Scratch};
 use crate::graphql::closing_quote;
+use crate::lent::Lent;
 use crate::location::Location;
 use crate::nested::{leaf, name};
 use crate::readings;
@@ -20,42 +21,45 @@ const MAX_DEPTH: u8 = 3;
 const MAX_PARAMETERS: usize = 8;
 
 /// The boundaries that occur in a body: those that a content type names, and the one that the body itself begins with.
-pub(crate) fn boundaries<'a>(content_type: &'a [u8], body: &'a [u8]) -> Vec<&'a [u8]> {
+pub(crate) fn boundaries<'a>(
+    content_type: &'a [u8],
+    body: &'a [u8],
+) -> impl Iterator<Item = &'a [u8]> {
     let own = body
         .split(|&byte| byte == b'\n')
         .map(<[u8]>::trim_ascii)
         .find(|line| !line.is_empty())
         .and_then(|line| line.strip_prefix(b"--"))
         .filter(|rest| !rest.is_empty() && rest.len() <= 200);
-    let mut found: Vec<&[u8]> = Vec::new();
+    let mut found: [Option<&[u8]>; MAX_BOUNDARIES] = [None; MAX_BOUNDARIES];
     for boundary in parameters(content_type, b"boundary").chain(own) {
         let boundary = boundary.trim_ascii();
-        let new = !boundary.is_empty() && !found.contains(&boundary);
+        let new = !boundary.is_empty() && !found.contains(&Some(boundary));
         if new
-            && found.len() < MAX_BOUNDARIES
+            && let Some(free) = found.iter_mut().find(|known| known.is_none())
             && Delimiter::new(boundary).find(body, true).is_some()
         {
-            found.push(boundary);
+            *free = Some(boundary);
         }
     }
-    found
+    found.into_iter().flatten()
 }
 
 /// Finds `--boundary` at the beginning of a line, as every parser wants it.
 struct Delimiter {
-    text: Vec<u8>,
+    text: Lent,
 }
 
 impl Delimiter {
     fn new(boundary: &[u8]) -> Self {
-        Self {
-            text: [b"--", boundary].concat(),
-        }
+        let mut text = Lent::copy_of(b"--");
+        text.extend_from_slice(boundary);
+        Self { text }
     }
 
     /// Where the next delimiter stands; `at_start` when `text` itself begins a line.
     fn find(&self, text: &[u8], at_start: bool) -> Option<usize> {
-        memchr::memmem::find_iter(text, &self.text).find(|&at| match at.checked_sub(1) {
+        memchr::memmem::find_iter(text, self.text.as_slice()).find(|&at| match at.checked_sub(1) {
             Some(before) => matches!(text.get(before), Some(b'\n' | b'\r')),
             None => at_start,
         })
@@ -128,7 +132,7 @@ fn walk_part(scratch: &mut Scratch, part: &[u8], origin: Origin, depth: u8) {
             .content_type
             .get(..10)
             .is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"))
-        && let Some(boundary) = boundaries(about.content_type, content).first()
+        && let Some(boundary) = boundaries(about.content_type, content).next()
     {
         walk(scratch, boundary, content, origin, depth + 1);
         return;

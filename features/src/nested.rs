@@ -1,7 +1,7 @@
 //! Values inside values: JSON, queries of URLs, forms, JSON Web Tokens and base64, entered at most
 //! [`MAX_NESTING`] deep. Not here: the body's own format, see `body`.
 
-use crate::blob::{base64_bytes, base64_text, hex_text};
+use crate::blob::{SHORTEST_BASE64, base64_bytes, base64_text, hex_text};
 use crate::decode::{Plus, Undone, decode_in};
 use crate::field::{Marks, Scratch};
 use crate::forms::{is_form, pairs};
@@ -14,6 +14,33 @@ use crate::sink::{Origin, Place, emit};
 
 /// Decodes a value, enters it when it holds a known format, and adds what it finds.
 pub(crate) fn leaf(
+    scratch: &mut Scratch,
+    place: Place<'_>,
+    raw: &[u8],
+    plus: Plus,
+    origin: Origin,
+    depth: u8,
+) {
+    if is_bare(raw) {
+        emit(scratch, place, raw, origin);
+    } else {
+        whole_leaf(scratch, place, raw, plus, origin, depth);
+    }
+}
+
+/// Short words and numbers, as most values are. Of these bytes alone nothing so short is an encoding, a nested format or
+/// anything that reads in another way: `x` may belong to a hexadecimal number, and base64 is longer.
+fn is_bare(raw: &[u8]) -> bool {
+    let bare = |byte: &u8| {
+        byte.is_ascii_alphanumeric() && byte | 0x20 != b'x'
+            || matches!(byte, b'-' | b'_' | b'.' | b' ')
+    };
+    raw.len() < SHORTEST_BASE64
+        && raw.iter().all(bare)
+        && !raw.trim_ascii_start().starts_with(b"eyJ")
+}
+
+fn whole_leaf(
     scratch: &mut Scratch,
     place: Place<'_>,
     raw: &[u8],
@@ -49,12 +76,16 @@ pub(crate) fn name(
     origin: Origin,
     depth: u8,
 ) {
-    let depth = if is_plain_name(raw) {
-        MAX_NESTING
+    let place = Place::new(location, b"");
+    if !is_plain_name(raw) {
+        let depth = (depth + 1).clamp(MAX_NESTING - 1, MAX_NESTING);
+        leaf(scratch, place, raw, plus, origin, depth);
+    } else if memchr::memchr2(b'x', b'X', raw).is_some() {
+        leaf(scratch, place, raw, plus, origin, MAX_NESTING);
     } else {
-        (depth + 1).clamp(MAX_NESTING - 1, MAX_NESTING)
-    };
-    leaf(scratch, Place::new(location, b""), raw, plus, origin, depth);
+        // Nothing in it could be undone.
+        emit(scratch, place, raw, origin);
+    }
 }
 
 /// Names that say nothing about an attack: the token characters that real software uses, at a usual length.
@@ -237,4 +268,61 @@ fn token(scratch: &mut Scratch, place: Place<'_>, text: &[u8], origin: Origin, d
         whole &= json::walk(scratch, place, Location::QueryKey, part, origin, depth + 1).is_ok();
     }
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::field::{Field, Fields};
+
+    type Leaf = fn(&mut Scratch, Place<'_>, &[u8], Plus, Origin, u8);
+
+    fn fields<'s>(
+        leaf: Leaf,
+        raw: &[u8],
+        plus: Plus,
+        depth: u8,
+        scratch: &'s mut Scratch,
+    ) -> Vec<Field<'s>> {
+        scratch.clear();
+        leaf(
+            scratch,
+            Place::new(Location::Json, b"k"),
+            raw,
+            plus,
+            Origin::default(),
+            depth,
+        );
+        Fields::new(scratch).iter().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_finds_what_the_long_one_does(
+            raw in "[a-zA-Z0-9 ._-]{0,13}|[ 0xX2fe+eyJ.]{0,13}|eyJ[a-zA-Z0-9.]{0,10}|\\PC{0,12}",
+            plus in prop_oneof![Just(Plus::Literal), Just(Plus::Space)],
+            depth in 0..=MAX_NESTING,
+        ) {
+            let (mut short, mut long) = (Scratch::default(), Scratch::default());
+            prop_assert_eq!(
+                fields(leaf, raw.as_bytes(), plus, depth, &mut short),
+                fields(whole_leaf, raw.as_bytes(), plus, depth, &mut long)
+            );
+        }
+
+        #[test]
+        fn a_plain_name_is_decoded_like_any_other(raw in "[a-zA-Z0-9._-]{0,70}|[a-z]{0,3}0[xX][0-9a-f]{0,6}") {
+            let (mut short, mut long) = (Scratch::default(), Scratch::default());
+            name(&mut short, Location::QueryKey, raw.as_bytes(), Plus::Space, Origin::default(), 0);
+            if is_plain_name(raw.as_bytes()) {
+                let place = Place::new(Location::QueryKey, b"");
+                whole_leaf(&mut long, place, raw.as_bytes(), Plus::Space, Origin::default(), MAX_NESTING);
+                let (short, long): (Vec<_>, Vec<_>) =
+                    (Fields::new(&short).iter().collect(), Fields::new(&long).iter().collect());
+                prop_assert_eq!(short, long);
+            }
+        }
+    }
 }

@@ -13,8 +13,9 @@ pub(crate) use paths::simplified;
 
 use crate::blob;
 use crate::charset;
-use crate::decode::{Plus, decode};
+use crate::decode::{Plus, decode_in};
 use crate::field::{Marks, Scratch};
+use crate::lent::Lent;
 use crate::limits::MAX_NESTING;
 use crate::nested::leaf;
 use crate::sink::{Origin, Place, emit};
@@ -153,7 +154,8 @@ fn rewritten(
     depth: u8,
 ) {
     let mut text = Text::new(value);
-    if classes.any(class::CONTROL | class::WIDE | class::LINE) {
+    // Line breaks alone are removed only where a colon may follow an address.
+    if classes.any(class::CONTROL | class::WIDE) || classes.has(class::LINE | class::COLON) {
         text.replace(|value, out| splits::invisible(value, out, classes.has(class::COLON)));
     }
     if classes.has(class::BACKSLASH) && classes.any(class::QUOTE | class::SLASH) {
@@ -163,8 +165,8 @@ fn rewritten(
         text.replace(splits::shell);
     }
     let has_blocks = classes.has(class::SLASH | class::STAR);
-    let split =
-        (has_blocks && comments::splits_word(text.current())).then(|| text.current().to_vec());
+    let split = (has_blocks && comments::splits_word(text.current()))
+        .then(|| Lent::copy_of(text.current()));
     if has_blocks || classes.has(class::LINE | class::HASH) {
         text.replace(|value, out| comments::remove(value, out, comments::Leave::Blank));
     }
@@ -176,7 +178,7 @@ fn rewritten(
     }
     // `un/**/ion`: who strips comments before looking at words leaves nothing in their place.
     if let Some(before) = split {
-        let mut out = Vec::with_capacity(before.len());
+        let mut out = Lent::new();
         if comments::remove(&before, &mut out, comments::Leave::Nothing) {
             let origin = origin.deeper(0, 1);
             leaf(scratch, place, &out, Plus::Literal, origin, MAX_NESTING);
@@ -187,8 +189,8 @@ fn rewritten(
 /// Adds what a file system makes of a file name: what stands before a zero byte or a colon, without dots and blanks at
 /// the end. `shell.php.` and `shell.php::$DATA` are `shell.php` there.
 pub(crate) fn name_of_file(scratch: &mut Scratch, place: Place<'_>, raw: &[u8], origin: Origin) {
-    let decoded = decode(raw);
-    let value = &decoded.bytes;
+    let mut buffers = std::mem::take(&mut scratch.buffers.decode[0]);
+    let (value, _) = decode_in(raw, Plus::Literal, &mut buffers);
     let end = memchr::memchr(0, value)
         .or_else(|| memchr::memmem::find(value, b"::$"))
         .unwrap_or(value.len());
@@ -207,12 +209,13 @@ pub(crate) fn name_of_file(scratch: &mut Scratch, place: Place<'_>, raw: &[u8], 
             origin,
         );
     }
+    scratch.buffers.decode[0] = buffers;
 }
 
 /// A value on which readings are stacked.
 struct Text<'v> {
     value: &'v [u8],
-    changed: Option<Vec<u8>>,
+    changed: Option<Lent>,
 }
 
 impl<'v> Text<'v> {
@@ -224,12 +227,14 @@ impl<'v> Text<'v> {
     }
 
     fn current(&self) -> &[u8] {
-        self.changed.as_deref().unwrap_or(self.value)
+        self.changed
+            .as_ref()
+            .map_or(self.value, |changed| changed.as_slice())
     }
 
     /// Applies a reading that says whether it changed anything.
     fn replace(&mut self, reading: impl FnOnce(&[u8], &mut Vec<u8>) -> bool) {
-        let mut out = Vec::new();
+        let mut out = Lent::new();
         if reading(self.current(), &mut out) {
             self.changed = Some(out);
         }
@@ -237,7 +242,7 @@ impl<'v> Text<'v> {
 }
 
 /// The value with its UTF-7 undone, when that brings markup or quotes to light.
-pub(crate) fn utf7(value: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn utf7(value: &[u8]) -> Option<Lent> {
     memchr::memmem::find(value, b"+A")?;
     let text = charset::utf7(value);
     let marks = |text: &[u8]| {

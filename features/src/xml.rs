@@ -7,16 +7,16 @@ use quick_xml::reader::Reader;
 
 use crate::decode::Plus;
 use crate::field::Scratch;
+use crate::lent::Lent;
 use crate::location::Location;
 use crate::nested::{leaf, name};
 use crate::sink::{Origin, Place, emit_unparsed};
 
 /// The element that is open, and its text so far: references, comments and CDATA sections cut a text into pieces that
 /// an application sees as one.
-#[derive(Default)]
 struct Element {
-    name: Vec<u8>,
-    text: Vec<u8>,
+    name: Lent,
+    text: Lent,
 }
 
 /// Walks `body`; what breaks off is scored as raw text.
@@ -26,7 +26,10 @@ pub(crate) fn walk(scratch: &mut Scratch, body: &[u8], origin: Origin) {
     config.check_end_names = false;
     config.allow_unmatched_ends = true;
     config.allow_dangling_amp = true;
-    let mut element = Element::default();
+    let mut element = Element {
+        name: Lent::new(),
+        text: Lent::new(),
+    };
     loop {
         let before = usize::try_from(reader.buffer_position()).unwrap_or(body.len());
         match reader.read_event() {
@@ -81,7 +84,7 @@ fn add(scratch: &mut Scratch, event: &Event<'_>, element: &mut Element, origin: 
         Event::Comment(text) => value(scratch, b"!--", text.as_ref().as_bytes(), origin),
         Event::PI(text) => value(scratch, b"?", text.as_ref().as_bytes(), origin),
         Event::DocType(text) => {
-            let mut declaration = b"<!DOCTYPE ".to_vec();
+            let mut declaration = Lent::copy_of(b"<!DOCTYPE ");
             declaration.extend_from_slice(text.as_ref().as_bytes());
             value(scratch, b"!DOCTYPE", &declaration, origin);
         }

@@ -34,11 +34,12 @@ mod top;
 
 pub use assessment::{
     Assessment, CacheUse, EngineScratch, FieldFilter, NoExceptions, ScoreError, Timings, TopField,
+    TopKey,
 };
 use fields::{Buffers, Known};
 use load::Model;
 pub use load::{GOLDEN_TOLERANCE, LoadError};
-use memory::Memory;
+pub use memory::Memory;
 pub use subject::{Subject, Visit};
 use top::Top;
 
@@ -230,7 +231,7 @@ impl Engine {
             let score = self.manifest.calibration.field.score(best.value);
             Some(TopField {
                 location: field.location,
-                key: field.key.to_vec(),
+                key: TopKey::of(field.key),
                 score,
             })
         });

@@ -173,7 +173,7 @@ fn work(
                 .context("cannot score a request")?;
             scored.push(Scored {
                 scores: assessment.scores,
-                top: assessment.top.map(|top| (top.location, top.key)),
+                top: assessment.top.map(|top| (top.location, top.key.to_vec())),
                 identity: identity(request, &mut fields),
             });
         }

@@ -76,6 +76,21 @@ fn plus_is_a_space_only_in_forms_and_only_once() {
 }
 
 #[test]
+fn phrases_in_one_character_are_spelled_out_unless_there_are_many() {
+    let few = text(&"\u{fdfa}".repeat(16));
+    assert!(few.starts_with("\u{635}\u{644}\u{649} ") && !few.contains('\u{fdfa}'));
+    let many = format!("\u{ff1c}{}\u{ff1e}", "\u{fdfa}".repeat(17));
+    let folded = decode(many.as_bytes());
+    assert_eq!(
+        folded.bytes.as_ref(),
+        many.replace('\u{ff1c}', "<")
+            .replace('\u{ff1e}', ">")
+            .as_bytes()
+    );
+    assert!(!folded.limited);
+}
+
+#[test]
 fn the_layer_limit_is_said() {
     let deep = decode(b"%25252525252527");
     assert!(deep.limited);

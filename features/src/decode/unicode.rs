@@ -78,10 +78,14 @@ pub(super) fn compatibility(input: &[u8], out: &mut Vec<u8>) -> Change {
     if input.is_ascii() {
         return Change::default();
     }
+    let keeps = has_many_phrases(input);
     let folds = |text: &str| {
-        text.chars()
-            .any(|character| fold_slash(character) != character)
-            || is_nfkc_quick(text.chars()) != IsNormalized::Yes
+        text.split(|character| keeps && is_phrase(character))
+            .any(|text| {
+                text.chars()
+                    .any(|character| fold_slash(character) != character)
+                    || is_nfkc_quick(text.chars()) != IsNormalized::Yes
+            })
     };
     // Chunk by chunk, so that one broken byte does not save the rest from being folded.
     if !input.utf8_chunks().any(|chunk| folds(chunk.valid())) {
@@ -89,8 +93,23 @@ pub(super) fn compatibility(input: &[u8], out: &mut Vec<u8>) -> Change {
     }
     let ascii_before = input.iter().filter(|byte| byte.is_ascii()).count();
     for chunk in input.utf8_chunks() {
-        for character in chunk.valid().nfkc() {
-            out.extend_from_slice(fold_slash(character).encode_utf8(&mut [0; 4]).as_bytes());
+        for text in chunk
+            .valid()
+            .split_inclusive(|character| keeps && is_phrase(character))
+        {
+            let phrase = text
+                .chars()
+                .next_back()
+                .filter(|last| keeps && is_phrase(*last));
+            let text = text.get(..text.len() - phrase.map_or(0, char::len_utf8));
+            for character in text
+                .unwrap_or_default()
+                .nfkc()
+                .map(fold_slash)
+                .chain(phrase)
+            {
+                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            }
         }
         out.extend_from_slice(chunk.invalid());
     }
@@ -99,6 +118,20 @@ pub(super) fn compatibility(input: &[u8], out: &mut Vec<u8>) -> Change {
         changed: out.as_slice() != input,
         obfuscated: ascii_after > ascii_before,
     }
+}
+
+/// Phrases of one text that are spelled out.
+const MAX_PHRASES: usize = 16;
+
+/// Arabic phrases in one character, which NFKC makes eleven and five times as long: spelled out in a text of nothing else
+/// they would cost far more than they weigh, and what hides in them is Arabic.
+fn is_phrase(character: char) -> bool {
+    matches!(character, '\u{fdfa}' | '\u{fdfb}')
+}
+
+fn has_many_phrases(input: &[u8]) -> bool {
+    let ends = memchr::memmem::find_iter(input, "\u{fdfa}").count();
+    ends + memchr::memmem::find_iter(input, "\u{fdfb}").count() > MAX_PHRASES
 }
 
 fn fold_slash(character: char) -> char {

@@ -1,10 +1,11 @@
 //! How MIME writes what does not fit: folded headers, extended parameters, transfer encodings. Not here: parts.
 
 use crate::blob::base64_bytes;
+use crate::lent::Lent;
 
 /// Header lines with their continuations joined (RFC 5322, 2.2.3).
-pub(super) fn unfold(head: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(head.len());
+pub(super) fn unfold(head: &[u8]) -> Lent {
+    let mut out = Lent::new();
     for line in head.split(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if !matches!(line.first(), Some(b' ' | b'\t')) && !out.is_empty() {
@@ -25,13 +26,10 @@ pub(super) fn extended(value: &[u8]) -> &[u8] {
 }
 
 /// The content without its transfer encoding, where it has one that changes bytes.
-pub(super) fn decode(encoding: &[u8], content: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn decode(encoding: &[u8], content: &[u8]) -> Option<Lent> {
     if encoding.eq_ignore_ascii_case(b"base64") {
-        let kept: Vec<u8> = content
-            .iter()
-            .copied()
-            .filter(|byte| !byte.is_ascii_whitespace())
-            .collect();
+        let mut kept = Lent::new();
+        kept.extend(content.iter().filter(|byte| !byte.is_ascii_whitespace()));
         return base64_bytes(&kept);
     }
     encoding
@@ -40,8 +38,8 @@ pub(super) fn decode(encoding: &[u8], content: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// RFC 2045, 6.7: `=3C` and lines that end in `=`.
-fn quoted_printable(content: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(content.len());
+fn quoted_printable(content: &[u8]) -> Lent {
+    let mut out = Lent::new();
     let mut rest = content;
     while let Some(at) = memchr::memchr(b'=', rest) {
         let (before, escape) = rest.split_at(at);

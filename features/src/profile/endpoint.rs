@@ -11,7 +11,7 @@ use super::host::mixed;
 use super::key_profile::KeyProfile;
 use super::known::CLIP;
 use super::request_parts::{
-    self, Duplicates, belongs_to_host, extension, field_hash, host_hash, is_name, is_parameter,
+    self, Duplicates, belongs_to_host, extension, field_hash, is_name, is_parameter,
     is_request_path, segment_hash, with_name,
 };
 use super::site::{EndpointProfile, HostProfile, MATURE};
@@ -72,10 +72,10 @@ impl Profile {
     #[must_use]
     pub fn endpoint<'p>(&'p self, request: &RequestView<'_>, fields: &Fields<'_>) -> Endpoint<'p> {
         let hasher = hasher(&self.key);
-        let host = host_hash(hasher, request);
+        let host_hash = request_parts::host_hash(hasher, request);
         let host_number = self
             .hosts
-            .binary_search_by_key(&host, |(hash, _)| *hash)
+            .binary_search_by_key(&host_hash, |(hash, _)| *hash)
             .ok();
         let host = host_number
             .and_then(|at| self.hosts.get(at))
@@ -95,7 +95,7 @@ impl Profile {
             path_hash: 0,
         };
         if let Some(host) = host {
-            endpoint.look_up(host, request, fields);
+            endpoint.look_up(host, host_hash, request, fields);
         }
         endpoint
     }
@@ -146,14 +146,22 @@ impl<'p> Endpoint<'p> {
         self.host.is_some()
     }
 
-    fn look_up(&mut self, host: &'p HostProfile, request: &RequestView<'_>, fields: &Fields<'_>) {
+    fn look_up(
+        &mut self,
+        host: &'p HostProfile,
+        host_hash: u64,
+        request: &RequestView<'_>,
+        fields: &Fields<'_>,
+    ) {
         let hasher = hasher(&self.profile.key);
         let path = request_parts::path(fields);
-        self.path_hash = request_parts::segments(path)
-            .map(|segment| segment_hash(hasher, segment).unwrap_or_default())
-            .fold(host_hash(hasher, request), mixed);
-        let found =
-            host.find(request_parts::segments(path).map(|segment| segment_hash(hasher, segment)));
+        self.path_hash = host_hash;
+        let segments = request_parts::segments(path).map(|segment| {
+            let hash = segment_hash(hasher, segment);
+            self.path_hash = mixed(self.path_hash, hash.unwrap_or_default());
+            hash
+        });
+        let found = host.find(segments);
         self.endpoint = found.endpoint;
         self.endpoint_number = found.number;
         self.any = found.any;

@@ -53,6 +53,15 @@ pub(crate) fn name_hash(mut hasher: SipHasher13, name: &[u8]) -> u64 {
 const IDENTIFIER_DIGITS: usize = 4;
 
 fn write_name(hasher: &mut SipHasher13, name: &[u8]) {
+    // Pieces hash like the whole, so a name in which no run can be an identifier need not be cut.
+    if name.iter().filter(|byte| byte.is_ascii_digit()).count() < IDENTIFIER_DIGITS {
+        hasher.write(name);
+        return;
+    }
+    write_runs(hasher, name);
+}
+
+fn write_runs(hasher: &mut SipHasher13, name: &[u8]) {
     for run in name.chunk_by(|one, two| one.is_ascii_alphanumeric() == two.is_ascii_alphanumeric())
     {
         let digits = run.iter().filter(|byte| byte.is_ascii_digit()).count();
@@ -99,4 +108,22 @@ pub(crate) fn stream(
     hasher.write(piece.get(..held).unwrap_or_default());
     hasher.write_u8(domain as u8);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn names_hash_whole_as_in_runs(name in "[a-z0-9_.\\[\\]]{0,40}|\\PC{0,20}") {
+            let key = hasher(&ProfileKey::new([3; 16]));
+            let (mut whole, mut runs) = (key, key);
+            write_name(&mut whole, name.as_bytes());
+            write_runs(&mut runs, name.as_bytes());
+            prop_assert_eq!(whole.finish(), runs.finish());
+        }
+    }
 }

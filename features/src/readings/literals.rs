@@ -3,6 +3,7 @@
 //! Not here: what the text says. Each is replaced where it stands, so that the words around it stay its context.
 
 use crate::blob::hex_bytes;
+use crate::lent::Lent;
 
 /// Functions that make characters of numbers, in the languages that attacks are written in.
 const FUNCTIONS: [&[u8]; 8] = [
@@ -54,7 +55,7 @@ pub(super) fn join(value: &[u8], out: &mut Vec<u8>) -> bool {
             b'0' | b'x' | b'X' => hexadecimal(value, at),
             b'\'' | b'"' => {
                 let length = seam(value, at);
-                (length > 0).then(|| (at, at + length, Vec::new()))
+                (length > 0).then(|| (at, at + length, Lent::new()))
             }
             _ => None,
         };
@@ -80,7 +81,7 @@ pub(super) fn join(value: &[u8], out: &mut Vec<u8>) -> bool {
     copied > 0
 }
 
-type Found = (usize, usize, Vec<u8>);
+type Found = (usize, usize, Lent);
 
 /// `CHAR(60, 0x3c)` whose bracket opens at `at`.
 fn function(value: &[u8], at: usize, copied: usize) -> Option<Found> {
@@ -90,8 +91,11 @@ fn function(value: &[u8], at: usize, copied: usize) -> Option<Found> {
         .rev()
         .take_while(|byte| byte.is_ascii_alphabetic())
         .count();
-    let name = before.get(before.len() - word..)?.to_ascii_lowercase();
-    if !FUNCTIONS.contains(&name.as_slice()) {
+    let name = before.get(before.len() - word..)?;
+    if !FUNCTIONS
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+    {
         return None;
     }
     let mut start = at - word;
@@ -103,7 +107,7 @@ fn function(value: &[u8], at: usize, copied: usize) -> Option<Found> {
     if tail.eq_ignore_ascii_case(b"string.") {
         start -= 7;
     }
-    let mut text = Vec::new();
+    let mut text = Lent::new();
     let mut cursor = at + 1;
     loop {
         cursor = skip_blanks(value, cursor);

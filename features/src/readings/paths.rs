@@ -1,19 +1,21 @@
 //! Paths as servers resolve them. Not here: `..` is never followed, because it is what to see.
 
+use crate::lent::Lent;
+
 /// The path without what servers ignore: `;parameters`, doubled slashes, `/./`, trailing dots and blanks of a segment,
 /// what follows a zero byte; `\` is `/`, and a segment of dots is `..`. `None` when that shows no way up that the value
 /// does not show itself.
-pub(super) fn resolved(value: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn resolved(value: &[u8]) -> Option<Lent> {
     memchr::memmem::find(value, b"..")?;
     let out = simplified(value);
     (ways_up(&out) > ways_up(value)).then_some(out)
 }
 
 /// See [`resolved`]; always a path.
-pub(crate) fn simplified(value: &[u8]) -> Vec<u8> {
+pub(crate) fn simplified(value: &[u8]) -> Lent {
     let end = memchr::memchr(0, value).unwrap_or(value.len());
     let value = value.get(..end).unwrap_or_default();
-    let mut out = Vec::with_capacity(value.len());
+    let mut out = Lent::new();
     let rooted = matches!(value.first(), Some(b'/' | b'\\'));
     let mut first = !rooted;
     let mut segments = value

@@ -2,6 +2,8 @@
 //!
 //! Not here: comments, see `comments`.
 
+use crate::lent::Lent;
+
 /// Removes control and invisible characters; line breaks and tabs only where that makes a script address of the value,
 /// because browsers ignore them there and prose is full of them. False when nothing was removed.
 pub(super) fn invisible(value: &[u8], out: &mut Vec<u8>, may_be_address: bool) -> bool {
@@ -22,13 +24,13 @@ pub(super) fn invisible(value: &[u8], out: &mut Vec<u8>, may_be_address: bool) -
             .iter()
             .any(|byte| matches!(byte, b'\t' | b'\n' | b'\r'))
     {
-        let joined: Vec<u8> = out
+        let mut joined = Lent::new();
+        let kept = out
             .iter()
-            .copied()
-            .filter(|byte| !matches!(byte, b'\t' | b'\n' | b'\r'))
-            .collect();
+            .filter(|byte| !matches!(byte, b'\t' | b'\n' | b'\r'));
+        joined.extend(kept);
         if has_script_address(&joined) && !has_script_address(out) {
-            *out = joined;
+            std::mem::swap(out, &mut joined);
         }
     }
     out.len() < value.len()
@@ -50,11 +52,14 @@ fn invisible_at(rest: &[u8]) -> usize {
 
 fn has_script_address(value: &[u8]) -> bool {
     memchr::memchr_iter(b':', value).any(|at| {
-        let before = value
-            .get(at.saturating_sub(10)..at)
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        before.ends_with(b"javascript") || before.ends_with(b"vbscript")
+        let before = value.get(at.saturating_sub(10)..at).unwrap_or_default();
+        [&b"javascript"[..], b"vbscript"].into_iter().any(|scheme| {
+            let tail = before
+                .len()
+                .checked_sub(scheme.len())
+                .and_then(|start| before.get(start..));
+            tail.is_some_and(|tail| tail.eq_ignore_ascii_case(scheme))
+        })
     })
 }
 

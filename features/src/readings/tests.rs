@@ -106,7 +106,8 @@ fn words_are_put_together_again() {
 
 #[test]
 fn paths_are_read_as_servers_do() {
-    let simple = |value: &str| String::from_utf8(paths::simplified(value.as_bytes())).unwrap();
+    let simple =
+        |value: &str| String::from_utf8(paths::simplified(value.as_bytes()).to_vec()).unwrap();
     for (path, plain) in [
         ("/a/..;/manager/html", "/a/../manager/html"),
         ("/a;x=1/b;y/c", "/a/b/c"),
@@ -120,7 +121,7 @@ fn paths_are_read_as_servers_do() {
     ] {
         assert_eq!(simple(path), plain, "{path}");
     }
-    assert_eq!(paths::resolved(b"wait.. // no"), None);
+    assert!(paths::resolved(b"wait.. // no").is_none());
     assert!(paths::resolved(b"x/..;/..;/y").is_some());
 }
 

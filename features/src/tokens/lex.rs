@@ -256,6 +256,16 @@ impl super::Text<'_> {
             .unwrap_or_default()
     }
 
+    /// The beginning of a token in lower case, longer than every word that is compared with it.
+    pub(super) fn folded<'b>(&self, index: usize, buffer: &'b mut [u8; 16]) -> &'b [u8] {
+        let bytes = self.bytes(index);
+        for (slot, byte) in buffer.iter_mut().zip(bytes) {
+            *slot = byte.to_ascii_lowercase();
+        }
+        let length = bytes.len().min(buffer.len());
+        buffer.get(..length).unwrap_or_default()
+    }
+
     pub(super) fn is(&self, index: usize, word: &str) -> bool {
         self.bytes(index).eq_ignore_ascii_case(word.as_bytes())
     }

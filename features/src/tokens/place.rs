@@ -222,10 +222,12 @@ fn header_lines(value: &[u8], found: &mut Found) {
         });
         let name = value.get(line..line + length).unwrap_or_default();
         let after = byte(value, line + length);
-        let rest = value
-            .get(line..(line + 12).min(value.len()))
-            .unwrap_or_default()
-            .to_ascii_uppercase();
+        let mut upper = [0u8; 12];
+        let beginning = value.get(line..).unwrap_or_default();
+        for (slot, byte) in upper.iter_mut().zip(beginning) {
+            *slot = byte.to_ascii_uppercase();
+        }
+        let rest = upper.get(..beginning.len()).unwrap_or(&upper);
         let header = after == b':'
             && (bits(name) & HEADER != 0
                 || name.len() > 2 && name.get(..2).is_some_and(|x| x.eq_ignore_ascii_case(b"x-")));

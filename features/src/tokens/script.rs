@@ -310,7 +310,10 @@ fn runs(scheme: &[u8], after: &[u8]) -> bool {
         }
         b"tpircsbv" | b"tpircsevil" | b"ahcom" => !after.is_empty() && !after.starts_with(b" "),
         b"atad" => {
-            let kind = after.get(..24).unwrap_or(after).to_ascii_lowercase();
+            let mut kind = [0u8; 24];
+            for (slot, byte) in kind.iter_mut().zip(after) {
+                *slot = byte.to_ascii_lowercase();
+            }
             // Pictures are inlined in base64 everywhere.
             let start = after.get(..64).unwrap_or(after);
             let picture =

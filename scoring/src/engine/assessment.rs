@@ -99,9 +99,44 @@ pub struct TopField {
     /// The part of the request.
     pub location: Location,
     /// Its name there.
-    pub key: Vec<u8>,
+    pub key: TopKey,
     /// The score the request would have if this were its only field.
     pub score: Score,
+}
+
+/// Bytes of a key that are kept, which are all that the extractor keeps.
+const TOP_KEY: usize = 256;
+
+/// A field's name in place, so that scoring allocates nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TopKey {
+    bytes: [u8; TOP_KEY],
+    length: usize,
+}
+
+impl TopKey {
+    pub(super) fn of(key: &[u8]) -> Self {
+        let mut bytes = [0; TOP_KEY];
+        let length = key.len().min(TOP_KEY);
+        for (slot, byte) in bytes.iter_mut().zip(key) {
+            *slot = *byte;
+        }
+        Self { bytes, length }
+    }
+}
+
+impl std::ops::Deref for TopKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for TopKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:?}", self.escape_ascii().to_string())
+    }
 }
 
 /// The reusable memory of scoring; keep one for each worker.

@@ -11,9 +11,9 @@ use crate::bundle::Manifest;
 use crate::cache::ScoreCache;
 use crate::ort::ProviderStatus;
 
-/// The cache, and the hasher of one engine.
+/// The cache, and the hasher of one engine. Public so that its cost can be measured without a session.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub struct Memory {
     cache: Arc<ScoreCache>,
     hasher: SipHasher13,
 }
@@ -21,7 +21,10 @@ pub(super) struct Memory {
 impl Memory {
     /// Engines that score alike share what they know: those of the same bundle, manifest and provider. The manifest as a
     /// whole, because the bundle's id tells its files but not its calibration.
-    pub(super) fn new(
+    ///
+    /// # Errors
+    /// When the manifest cannot be hashed.
+    pub fn new(
         cache: Arc<ScoreCache>,
         manifest: &Manifest,
         provider: &ProviderStatus,
@@ -36,12 +39,15 @@ impl Memory {
         })
     }
 
-    pub(super) fn cache(&self) -> &Arc<ScoreCache> {
+    /// The table, which other engines may share.
+    #[must_use]
+    pub fn cache(&self) -> &Arc<ScoreCache> {
         &self.cache
     }
 
     /// The hash of everything that decides the row of a field.
-    pub(super) fn key(&self, field: &Field<'_>, endpoint: Option<&Endpoint<'_>>) -> u128 {
+    #[must_use]
+    pub fn key(&self, field: &Field<'_>, endpoint: Option<&Endpoint<'_>>) -> u128 {
         // Every member by name: one that is new must be thought of here.
         let Field {
             location,
@@ -69,12 +75,14 @@ impl Memory {
         hasher.finish128().as_u128()
     }
 
-    pub(super) fn get(&self, key: u128) -> Option<f32> {
+    /// The score of a key, if it is known.
+    #[must_use]
+    pub fn get(&self, key: u128) -> Option<f32> {
         self.cache.get(key)
     }
 
-    /// True when another value had to go.
-    pub(super) fn insert(&self, key: u128, value: f32) -> bool {
+    /// Keeps a score; true when another had to go.
+    pub fn insert(&self, key: u128, value: f32) -> bool {
         self.cache.insert(key, value)
     }
 }

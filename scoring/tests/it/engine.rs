@@ -121,10 +121,7 @@ fn an_attack_is_blocked_and_an_ordinary_request_passes() {
     let attack = score(&request(ATTACK), &NoExceptions);
     assert_eq!(verdict(&attack.scores, &Budgets::default()), Verdict::Block);
     let top = attack.top.unwrap();
-    assert_eq!(
-        (top.location, top.key.as_slice()),
-        (Location::QueryValue, &b"q"[..])
-    );
+    assert_eq!((top.location, &*top.key), (Location::QueryValue, &b"q"[..]));
     assert_eq!(top.score, attack.scores.field);
     let ordinary = score(&request("/search?q=green+desk&page=4"), &NoExceptions);
     assert_eq!(
@@ -182,7 +179,7 @@ fn padding_beyond_a_chunk_hides_nothing() {
     target.push_str("q=%27%20UNION%20SELECT%20name,%20password%20FROM%20users--%20");
     let found = score(&request(&target), &NoExceptions);
     assert!(found.rows > 2 * CHUNK_ROWS);
-    assert_eq!(found.top.unwrap().key, b"q");
+    assert_eq!(&*found.top.unwrap().key, b"q");
     assert_eq!(
         found.scores.field,
         score(&request(ATTACK), &NoExceptions).scores.field

@@ -80,7 +80,7 @@ fn a_new_endpoint_is_unusual_until_enough_clients_use_it() {
     let attack = "/offer?page=%27%20UNION%20SELECT%20name,%20password%20FROM%20users--%20";
     let judged = visit(&engine, attack, 1, Some(&new));
     assert_eq!(verdict(&judged.scores, &Budgets::default()), Verdict::Block);
-    assert_eq!(judged.top.unwrap().key, b"page");
+    assert_eq!(&*judged.top.unwrap().key, b"page");
     // And a known endpoint is never counted.
     visit(&engine, "/search?q=lamp&page=1", 1, Some(&new));
     assert_eq!(new.len(), 1);

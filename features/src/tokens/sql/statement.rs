@@ -85,8 +85,7 @@ pub(super) fn statement(text: Text<'_>, index: usize, found: &mut Found) {
     let before = text.before(index, 1);
     let stacked = before.is(b';');
     let next = index + 1;
-    let word = text.bytes(index).to_ascii_lowercase();
-    let end = match word.as_slice() {
+    let end = match text.folded(index, &mut [0; 16]) {
         b"select" => {
             let placed = stacked || before.is(b'(') || before.has(KEYWORD);
             let end = selection(text, index, placed);
@@ -140,7 +139,8 @@ fn action(
 ) -> Option<usize> {
     match verb {
         b"exec" | b"execute" => {
-            let name = text.bytes(next).to_ascii_lowercase();
+            let mut buffer = [0; 16];
+            let name = text.folded(next, &mut buffer);
             (name.starts_with(b"xp_")
                 || name.starts_with(b"sp_")
                 || name == b"master"
@@ -185,7 +185,7 @@ fn union(text: Text<'_>, next: usize) -> Option<usize> {
 pub(super) fn clause(text: Text<'_>, index: usize, found: &mut Found) {
     let next = index + 1;
     let before = text.before(index, 1);
-    let end = match text.bytes(index).to_ascii_lowercase().as_slice() {
+    let end = match text.folded(index, &mut [0; 16]) {
         b"union" => union(text, next),
         b"order" | b"group" => (text.is(next, "by")
             && (text.at(next + 1).kind == Kind::Number
