@@ -15,6 +15,11 @@ use divan::counter::{BytesCount, ItemsCount};
 use weir_features::profile::{PROFILE_WIDTH, ProfileBuilder, ProfileKey};
 use weir_features::{Extractor, FIELD_WIDTH, RequestView, Scratch, decode};
 
+#[allow(dead_code, reason = "shared with the bench that callgrind counts")]
+#[path = "support/engines.rs"]
+mod engines;
+#[path = "support/hostile.rs"]
+mod hostile;
 #[path = "support/profiled.rs"]
 mod profiled;
 #[path = "support/shapes.rs"]
@@ -22,8 +27,9 @@ mod shapes;
 #[path = "support/whole.rs"]
 mod whole;
 
+use engines::Cache;
+use hostile::{Filled, HOSTILE, ORDINARY};
 use shapes::{SHAPES, Shape};
-use whole::Cache;
 
 fn main() {
     divan::main();
@@ -109,3 +115,18 @@ fn scoring_cold(bencher: Bencher<'_, '_>, shape: &Shape) {
 fn scoring(bencher: Bencher<'_, '_>, shape: &Shape) {
     whole::bench(bencher, shape);
 }
+
+/// What ordinary text costs, to read the next group by.
+#[divan::bench(args = ORDINARY)]
+fn attacks_beside(bencher: Bencher<'_, '_>, filled: &Filled) {
+    whole::bench_filled(bencher, filled, FILLED);
+}
+
+/// Attacks on the processor, of the same length: extraction, ONNX Runtime, calibration, no cache.
+#[divan::bench(args = HOSTILE)]
+fn attacks(bencher: Bencher<'_, '_>, filled: &Filled) {
+    whole::bench_filled(bencher, filled, FILLED);
+}
+
+/// Bytes of a request that a [`Filled`] one fills.
+const FILLED: usize = 64 * 1024;

@@ -1,37 +1,41 @@
 #!/usr/bin/env bash
-# Instructions for one request, from its bytes to its scores, counted by callgrind: the same on every machine whose
-# processor has the same vector instructions, and not disturbed by what else runs. Each figure is the difference of two runs
-# of the bench `detection`, divided by the requests between them.
-# Usage: scripts/bench-instructions.sh [GROUP...]   groups of the bench, such as scoring_warm
+# Instructions for one request, counted by callgrind: not disturbed by what else runs, and the same on every machine with the
+# same compiler, C library and kind of processor. ONNX Runtime, which chooses its code by processor, is left out of what is
+# compared.
+#
+#   scripts/bench-instructions.sh            tables, and a comparison with benches/instructions.txt (`.ci/run` does this)
+#   scripts/bench-instructions.sh --accept   records what is counted now
+#   scripts/bench-instructions.sh --docs     writes the tables into docs/performance.md, with where the instructions went
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+action=check
+case "${1:-}" in
+  "") ;;
+  --accept) action=accept ;;
+  --docs) action=docs ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
 command -v valgrind >/dev/null || { echo "install valgrind: apt-get install valgrind" >&2; exit 1; }
-groups=("$@")
-[ ${#groups[@]} -gt 0 ] || groups=(extraction scoring_profiled scoring_cold scoring_warm)
-few=16
-many=80
 
 export ORT_DYLIB_PATH="${ORT_DYLIB_PATH:-$PWD/.onnxruntime}"
-program="${BENCH:-$(cargo bench -p weir-waf --bench detection --no-run --message-format=json 2>/dev/null |
-  sed -n 's/.*"name":"detection".*"executable":"\([^"]*\)".*/\1/p' | tail -1)}"
+program="${BENCH:-$(cargo bench --profile counted -p weir-scoring --bench instructions --no-run --message-format=json |
+  sed -n 's/.*"name":"instructions".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)}"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 
-count() { # group, shape, requests
-  valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" --bench \
-    --sample-count 1 --sample-size "$3" "^$1\\..*$2\$|^detection::$1::$2\$" 2>&1 | sed -n 's/.*Collected : //p'
+# One file for each call of the function that the bench calls for each case.
+function=$(nm "$program" | sed -n 's/.* [tT] \(.*measured_case.*\)/\1/p')
+count() { # cases, folder
+  mkdir "$2"
+  valgrind --tool=callgrind --demangle=no --callgrind-out-file="$2/part" --compress-strings=no --compress-pos=no \
+    --toggle-collect="$function" --dump-after="$function" "$program" "$1" >"$2.cases" 2>"$2.log" ||
+    { cat "$2.log" >&2; exit 1; }
 }
 
-printf '| shape |'
-printf ' %s |' "${groups[@]}"
-printf '\n|---|'
-printf -- '---:|%.0s' "${groups[@]}"
-printf '\n'
-for shape in page form "30 fields" "json 8 KiB" "json 64 KiB"; do
-  printf '| %s |' "$shape"
-  for group in "${groups[@]}"; do
-    low=$(count "$group" "$shape" "$few")
-    high=$(count "$group" "$shape" "$many")
-    printf ' %s |' "$(( (high - low) / (many - few) ))"
-  done
-  printf '\n'
-done
+count guard "$work/guard"
+scripts/instructions.py "$action" "$work/guard" "$work/guard.cases"
+if [ "$action" = docs ]; then
+  count rooms "$work/rooms"
+  scripts/instructions.py rooms "$work/rooms" "$work/rooms.cases"
+fi

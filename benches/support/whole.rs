@@ -1,27 +1,20 @@
-//! The whole way to a score, with the bundle that ships or the one that `BUNDLE` names.
+//! The whole way to a score, measured. Not here: how engines are made, see `engines`.
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use divan::Bencher;
-use divan::counter::ItemsCount;
-use weir_features::profile::{NewEndpoints, ProfileBuilder, ProfileKey};
-use weir_features::{Extractor, Scratch};
-use weir_scoring::bundle::Bundle;
-use weir_scoring::cache::ScoreCache;
-use weir_scoring::engine::{Engine, EngineOptions, EngineScratch, NoExceptions, Subject, Visit};
-use weir_scoring::ort::{ExecutionProvider, Runtime};
+use divan::counter::{BytesCount, ItemsCount};
+use weir_features::profile::NewEndpoints;
+use weir_scoring::engine::{Engine, EngineScratch};
 use weir_scoring::record::OwnedRequest;
 
-use crate::profiled;
+use crate::engines::{self, Cache, Failure, score};
+use crate::hostile::Filled;
 use crate::shapes::{self, Shape};
-
-type Failure = Box<dyn std::error::Error>;
 
 /// Scores with a field detector only, as the shipped base has.
 pub(crate) fn bench(bencher: Bencher<'_, '_>, shape: &Shape) {
-    static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
-    let Some(engine) = loaded(&ENGINE, load) else {
+    let Some(engine) = plain() else {
         return bencher.bench(|| ());
     };
     let request = shape.request();
@@ -32,39 +25,25 @@ pub(crate) fn bench(bencher: Bencher<'_, '_>, shape: &Shape) {
         .bench_local(|| score(engine, &request, None, &mut scratch));
 }
 
-/// The cache of scores before the model.
-#[derive(Clone, Copy)]
-pub(crate) enum Cache {
-    Absent,
-    /// Of the default size, after all requests have been scored.
-    Warm,
-    /// Four entries: whatever comes is new.
-    Cold,
-}
-
-impl Cache {
-    /// An engine with this cache, loaded once.
-    fn engine(self) -> Option<&'static Engine> {
-        static ENGINES: [OnceLock<Option<Engine>>; 3] = [const { OnceLock::new() }; 3];
-        let bytes = match self {
-            Self::Absent => 0,
-            Self::Warm => 4 << 20,
-            Self::Cold => 64,
-        };
-        loaded(&ENGINES[self as usize], || {
-            let engine = load_profiled()?;
-            Ok(match ScoreCache::new(bytes) {
-                Some(cache) => engine.with_cache(cache.into())?,
-                None => engine,
-            })
-        })
-    }
+/// The same for a request that fills so many bytes, with the throughput that tells how it compares.
+pub(crate) fn bench_filled(bencher: Bencher<'_, '_>, filled: &Filled, bytes: usize) {
+    let Some(engine) = plain() else {
+        return bencher.bench(|| ());
+    };
+    let request = filled.request(bytes);
+    let mut scratch = EngineScratch::default();
+    let rows = score(engine, &request, None, &mut scratch);
+    bencher
+        .counter(ItemsCount::new(rows))
+        .counter(BytesCount::new(bytes))
+        .bench_local(|| score(engine, &request, None, &mut scratch));
 }
 
 /// The same with a profile of the site, and requests that differ in every value: nothing is in the processor's caches
 /// because the last request was the same.
 pub(crate) fn bench_profiled(bencher: Bencher<'_, '_>, shape: &Shape, cache: Cache) {
-    let Some(engine) = cache.engine() else {
+    static ENGINES: [OnceLock<Option<Engine>>; 3] = [const { OnceLock::new() }; 3];
+    let Some(engine) = loaded(&ENGINES[cache as usize], || engines::profiled(cache)) else {
         return bencher.bench(|| ());
     };
     let requests: Vec<OwnedRequest> = (0..shapes::VARIANTS).map(|n| shape.variant(n)).collect();
@@ -87,26 +66,9 @@ pub(crate) fn bench_profiled(bencher: Bencher<'_, '_>, shape: &Shape, cache: Cac
     });
 }
 
-fn score(
-    engine: &Engine,
-    request: &OwnedRequest,
-    new: Option<&NewEndpoints>,
-    scratch: &mut EngineScratch,
-) -> usize {
-    let assessed = request.with_view(|view| {
-        let visit = new.map(|new_endpoints| Visit {
-            client: 1,
-            time: 0.0,
-            new_endpoints,
-        });
-        let subject = Subject {
-            visit,
-            ..Subject::of(view)
-        };
-        engine.score(0, &subject, &NoExceptions, scratch)
-    });
-    let assessed = assessed.expect("a score");
-    assessed.rows + assessed.cache.hits
+fn plain() -> Option<&'static Engine> {
+    static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
+    loaded(&ENGINE, engines::plain)
 }
 
 fn loaded(
@@ -122,50 +84,4 @@ fn loaded(
             }
         })
         .as_ref()
-}
-
-const OPTIONS: EngineOptions = EngineOptions {
-    workers: 1,
-    provider: ExecutionProvider::Cpu,
-};
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn runtime() -> Result<&'static Runtime, Failure> {
-    Ok(Runtime::load(None, Some(&root().join(".onnxruntime")))?)
-}
-
-fn bundle() -> Result<Bundle, Failure> {
-    let named = std::env::var_os("BUNDLE").map(PathBuf::from);
-    Ok(Bundle::open(
-        named.unwrap_or_else(|| root().join("models/base")),
-    )?)
-}
-
-fn load() -> Result<Engine, Failure> {
-    Ok(Engine::load(runtime()?, &bundle()?, &OPTIONS)?)
-}
-
-/// The bundle with a profile of all shapes, as 20 clients sent them.
-fn load_profiled() -> Result<Engine, Failure> {
-    let plain = bundle()?;
-    let mut builder = ProfileBuilder::new(ProfileKey::new([7; 16]));
-    let mut scratch = Scratch::default();
-    for (shape, source) in shapes::SHAPES
-        .iter()
-        .flat_map(|shape| (0..20).map(move |source| (shape, source)))
-    {
-        // Odd variants: the measured ones bring values that are new as well as values that are known.
-        let request = shape.variant(source * 2 + 1);
-        request.with_view(|view| {
-            let fields = Extractor::shared().extract(view, &mut scratch);
-            builder.observe(view, &fields, source as u64);
-        });
-    }
-    let directory = tempfile::tempdir()?;
-    let target = directory.path().join("bundle");
-    profiled::publish(&plain, &builder.to_bytes(), &target)?;
-    Ok(Engine::load(runtime()?, &Bundle::open(&target)?, &OPTIONS)?)
 }
