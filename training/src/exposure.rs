@@ -9,6 +9,7 @@ pub mod encode;
 pub mod graft;
 pub mod grammar;
 pub mod junk;
+pub mod ordinary;
 mod pool;
 mod rows;
 mod transport;

@@ -108,6 +108,8 @@ pub struct FitReport {
     pub training_rows: usize,
     /// Exposure rows.
     pub exposure_rows: usize,
+    /// General normal rows, which keep what a base knows of other sites.
+    pub general_rows: usize,
     /// Which field error was chosen and why.
     pub error: Option<String>,
     /// Normal rows dropped for their error.
@@ -209,7 +211,12 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
     let base_calibration = base
         .as_ref()
         .map(|base| &base.bundle.manifest().calibration);
-    let kept = field.kept.as_ref().or(base_calibration.filter(|_| few));
+    // The base's calibration speaks of the base's kind of error only.
+    let comparable = base
+        .as_ref()
+        .is_some_and(|base| base.detector.sigma == field.detector.sigma);
+    let kept = base_calibration.filter(|_| few && comparable);
+    let kept = field.kept.as_ref().or(kept);
     let folds = if kept.is_none() { options.folds } else { 1 };
     let others = folds::others(&data, folds, &sites, options, progress, stop)?;
     let calibrated = calibrate(&corpus, &calibrating, errors, kept, &others)?;
@@ -239,6 +246,7 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
         distinct_rows: corpus.facts.len(),
         training_rows: outcome.map_or(0, |outcome| outcome.training_rows),
         exposure_rows: outcome.map_or(0, |outcome| outcome.exposure_rows),
+        general_rows: outcome.map_or(0, |outcome| outcome.general_rows),
         error: outcome.map(describe_error),
         trimmed_rows: outcome.map_or(0, |outcome| outcome.trimmed),
         quarantined_rows: outcome.map_or(0, |outcome| outcome.quarantined.len()),
@@ -430,6 +438,11 @@ fn describe_error(outcome: &FieldOutcome) -> String {
         Some([plain, normalised]) => format!(
             "{kind}: separates validation attacks with AUC {plain:.4} plain, {normalised:.4} normalised"
         ),
+        None if outcome.exposure_rows > 0 => {
+            format!(
+                "{kind}: the base's, whose calibration is kept: too few requests were held out for another"
+            )
+        }
         None => format!("{kind}: the choice without exposure"),
     }
 }

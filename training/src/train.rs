@@ -7,7 +7,9 @@ mod request;
 mod scaling;
 mod schedule;
 
-pub use field::{FieldOptions, FieldRows, FieldStart, FieldTraining, train_field};
+pub use field::{
+    FieldOptions, FieldRows, FieldStart, FieldTraining, GENERAL_PART, General, train_field,
+};
 pub use request::{RequestOptions, RequestTraining, train_request};
 pub use scaling::{CLIP, Range, Standardisation};
 

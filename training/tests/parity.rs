@@ -108,6 +108,7 @@ fn field_errors_and_residuals_agree_with_onnx_runtime() {
         &FieldRows {
             normal: corpus.rows.view(),
             copies: &[],
+            general: None,
             exposure: random.view(),
             profile: 0..0,
             withheld: &[],

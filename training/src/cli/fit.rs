@@ -211,8 +211,8 @@ fn text(report: &FitReport) -> String {
     line(
         "rows",
         format!(
-            "{} distinct, {} exposure",
-            report.distinct_rows, report.exposure_rows
+            "{} distinct, {} exposure, {} general",
+            report.distinct_rows, report.exposure_rows, report.general_rows
         ),
     );
     if let Some(error) = &report.error {

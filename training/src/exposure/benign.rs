@@ -11,7 +11,8 @@ use super::dice::Dice;
 use super::graft::{Mode, graft, set_header};
 use super::transport;
 
-use bodies::{ELSEWHERE, draw, raw, text_of};
+pub(super) use bodies::draw;
+use bodies::{ELSEWHERE, raw, text_of};
 pub use bodies::{form, json, key, multipart, text, value, xml};
 
 /// Where look-alikes are put, in the order of [`Location::ALL`].

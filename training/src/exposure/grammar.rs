@@ -18,6 +18,7 @@ mod javascript;
 mod lookalike;
 mod nosql;
 mod objects;
+mod ordinary;
 mod protocol;
 mod query;
 mod redirect;
@@ -128,6 +129,7 @@ const TABLES: &[&[Rule]] = &[
     lookalike::RULES,
     nosql::RULES,
     objects::RULES,
+    ordinary::RULES,
     protocol::RULES,
     query::RULES,
     redirect::RULES,

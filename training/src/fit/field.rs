@@ -6,21 +6,22 @@ use std::ops::Range;
 
 use anyhow::Context;
 use ndarray::{Array1, Array2, ArrayView2, Axis, Slice};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use weir_features::profile::{PROFILE_CONTEXT, PROFILE_TOTAL, PROFILE_WIDTH};
 use weir_features::schema::PROFILE_AT;
-use weir_features::{Extractor, FIELD_WIDTH, Location};
+use weir_features::{FIELD_WIDTH, Location};
 
 mod detector;
+mod exposed;
+mod general;
 
 pub use detector::FieldDetector;
+use exposed::exposure_rows;
+use general::General;
 
 use super::corpus::Corpus;
 use super::timeline::Timeline;
-use super::{FitOptions, contamination};
+use super::{FitOptions, calibrate, contamination};
 use crate::data::{Exposure, LabelledRequest};
-use crate::exposure::{ExposureRows, Template};
 use crate::network::Weights;
 use crate::progress::{Progress, Stop};
 use crate::train::{
@@ -57,8 +58,12 @@ const SEEDS_APART: u64 = 1 << 32;
 /// Few rows of a location are drawn at most this many times more often.
 const MOST_BOOST: u32 = 256;
 
-/// One in this many exposure rows validates instead of training.
+/// One in this many exposure rows and general requests validates instead of training.
 const VALIDATION_SHARE: usize = 10;
+
+fn is_validation(number: usize) -> bool {
+    number.is_multiple_of(VALIDATION_SHARE)
+}
 
 /// The detector and what happened while it was made.
 #[derive(Debug)]
@@ -71,6 +76,8 @@ pub struct FieldOutcome {
     pub exposure_rows: usize,
     /// Rows that training saw.
     pub training_rows: usize,
+    /// General normal rows that training saw: none without a base.
+    pub general_rows: usize,
     /// Rows dropped for their error.
     pub trimmed: usize,
     /// Rows set aside as code-like.
@@ -157,46 +164,31 @@ pub fn train(
         Vec::new()
     };
     let lots = copies(data.corpus, &rows, &exposure.benign.locations);
+    let general = match base {
+        Some(_) => General::generate(options, progress, stop)?,
+        None => General::none(),
+    };
     let field_rows = FieldRows {
         normal: normal.view(),
         copies: &lots,
+        general: general.training(),
         exposure: exposure.training.view(),
         profile: PROFILE,
         withheld: &withheld,
     };
     let trained = train_members(&field_rows, base, &settings, options.seed, progress, stop)?;
     let trimmed = trained.first().map_or(0, |member| member.trimmed.len());
-    let scaling = trained
-        .first()
-        .map(|member| member.scaling.clone())
-        .context("a field detector has at least one network")?;
-    let members: Vec<Weights> = trained.into_iter().map(|member| member.weights).collect();
     let held = data.corpus.rows_of(held_out).into_iter();
     let held = thin(
         held.filter(|row| quarantined.binary_search(row).is_err())
             .collect(),
     );
-    let held_rows = data.corpus.select(&held);
-    let mut scaled = held_rows.clone();
-    scaling.apply(&mut scaled);
-    let held_copies = copies(data.corpus, &held, &[]);
-    let mut sigma = joint_sigma(&members, scaled.view(), &held_copies);
-    sigma
-        .slice_axis_mut(Axis(0), Slice::from(PROFILE))
-        .mapv_inplace(|sigma| sigma / PROFILE_WEIGHT.sqrt());
-    if let Some(total) = sigma.get_mut(PROFILE_AT + PROFILE_TOTAL) {
-        *total *= (PROFILE_WEIGHT / TOTAL_WEIGHT).sqrt();
-    }
-    let plain = FieldDetector {
-        members,
-        scaling,
-        sigma: Array1::ones(FIELD_WIDTH),
-    };
-    let normalised = FieldDetector {
-        sigma,
-        ..plain.clone()
-    };
-    let (detector, separation) = choose(plain, normalised, &held_rows, &exposure.validation);
+    let held_lots = copies(data.corpus, &held, &[]);
+    let (held, held_lots) = general.beside(data.corpus.select(&held), held_lots)?;
+    // Of few held-out rows nothing is measured anew: the base's calibration stays, and with it what its errors are.
+    let few = calibrate::distinct_held_out(data.corpus, data.held_out) < calibrate::LEAST_REQUESTS;
+    let kept = base.filter(|_| few).map(|base| &base.sigma);
+    let (detector, separation) = detector(trained, kept, &held, &held_lots, &exposure.validation)?;
     let spare = exposure.spare;
     let lookalikes = spare
         .locations
@@ -209,6 +201,7 @@ pub fn train(
         lookalikes,
         exposure_rows: exposure.training.nrows() + exposure.validation.nrows(),
         training_rows: rows.len(),
+        general_rows: general.rows(),
         trimmed,
         quarantined,
         separation,
@@ -244,6 +237,49 @@ fn train_members(
             )?)
         })
         .collect()
+}
+
+/// The networks with the divisors that are `kept`, or with those that separate `held` rows from attacks better.
+fn detector(
+    trained: Vec<FieldTraining>,
+    kept: Option<&Array1<f32>>,
+    held: &Array2<f32>,
+    held_lots: &[u32],
+    attacks: &Array2<f32>,
+) -> anyhow::Result<(FieldDetector, Option<[f64; 2]>)> {
+    let scaling = trained
+        .first()
+        .map(|member| member.scaling.clone())
+        .context("a field detector has at least one network")?;
+    let plain = FieldDetector {
+        members: trained.into_iter().map(|member| member.weights).collect(),
+        scaling,
+        sigma: Array1::ones(FIELD_WIDTH),
+    };
+    if let Some(sigma) = kept {
+        let sigma = sigma.clone();
+        return Ok((FieldDetector { sigma, ..plain }, None));
+    }
+    let sigma = divisors(&plain, held, held_lots);
+    let normalised = FieldDetector {
+        sigma,
+        ..plain.clone()
+    };
+    Ok(choose(plain, normalised, held, attacks))
+}
+
+/// What the residuals of a normalised error are divided by.
+fn divisors(plain: &FieldDetector, rows: &Array2<f32>, copies: &[u32]) -> Array1<f32> {
+    let mut scaled = rows.clone();
+    plain.scaling.apply(&mut scaled);
+    let mut sigma = joint_sigma(&plain.members, scaled.view(), copies);
+    sigma
+        .slice_axis_mut(Axis(0), Slice::from(PROFILE))
+        .mapv_inplace(|sigma| sigma / PROFILE_WEIGHT.sqrt());
+    if let Some(total) = sigma.get_mut(PROFILE_AT + PROFILE_TOTAL) {
+        *total *= (PROFILE_WEIGHT / TOTAL_WEIGHT).sqrt();
+    }
+    sigma
 }
 
 /// The deviation of the residuals of all networks together.
@@ -298,89 +334,6 @@ fn area_under_curve(normal: &[f32], attacks: &[f32]) -> f64 {
         below += normal;
     }
     area / (normal.len() as f64 * attacks.len() as f64).max(1.0)
-}
-
-/// Ordinary rows that are no site's own, and where each stands.
-struct Benign {
-    rows: Array2<f32>,
-    locations: Vec<Location>,
-}
-
-/// Rows that are no site's own.
-struct Exposed {
-    /// Attacks to train on.
-    training: Array2<f32>,
-    /// Attacks to choose the kind of error by.
-    validation: Array2<f32>,
-    /// Look-alikes of attacks, which are normal rows.
-    benign: Benign,
-    /// Look-alikes that calibrate instead of training.
-    spare: Benign,
-}
-
-/// Training and validation rows of attacks, and their look-alikes.
-fn exposure_rows(
-    data: &FieldData<'_>,
-    normal_rows: usize,
-    options: &FitOptions,
-    progress: Progress,
-) -> anyhow::Result<Exposed> {
-    let none = || Array2::zeros((0, FIELD_WIDTH));
-    let nobody = || Benign {
-        rows: none(),
-        locations: Vec::new(),
-    };
-    let Some(exposure) = data.exposure else {
-        return Ok(Exposed {
-            training: none(),
-            validation: none(),
-            benign: nobody(),
-            spare: nobody(),
-        });
-    };
-    let training = data
-        .requests
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| data.held_out.get(*index) != Some(&true));
-    let templates: Vec<Template<'_>> = training
-        .map(|(index, request)| Template {
-            request: &request.request,
-            past: data.timeline.past(index),
-        })
-        .collect();
-    let wanted = options
-        .exposure_rows
-        .unwrap_or_else(|| normal_rows.clamp(20_000, 200_000));
-    let mut rng = ChaCha8Rng::seed_from_u64(options.seed ^ 0xa77a_c450);
-    let stage = progress.stage("exposure", 0);
-    let made = ExposureRows::generate(&templates, exposure, Extractor::shared(), &mut rng, wanted)
-        .context("cannot make exposure rows")?;
-    stage.finish(&format!("{} rows", made.rows.nrows()));
-    let validates = |row: usize| row.is_multiple_of(VALIDATION_SHARE);
-    let pick = |rows: usize, validation: bool| -> Vec<usize> {
-        (0..rows)
-            .filter(|&row| validates(row) == validation)
-            .collect()
-    };
-    let attacks = |validation| {
-        let chosen = pick(made.rows.nrows(), validation);
-        made.rows.select(Axis(0), &chosen)
-    };
-    let benign = |validation| {
-        let chosen = pick(made.benign.nrows(), validation);
-        let location = |row: &usize| made.benign_locations.get(*row).copied();
-        Benign {
-            rows: made.benign.select(Axis(0), &chosen),
-            locations: chosen.iter().filter_map(location).collect(),
-        }
-    };
-    Ok(Exposed {
-        training: attacks(false),
-        validation: attacks(true),
-        benign: benign(false),
-        spare: benign(true),
-    })
 }
 
 /// Lots of a look-alike: about as many as a row that a handful of requests carry.

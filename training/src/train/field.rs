@@ -13,10 +13,14 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+mod general;
+
 use super::schedule::Cosine;
 use super::{Standardisation, errors};
 use crate::network::{FieldAutoencoder, Weights, floats};
 use crate::progress::{Progress, Stop, Stopped};
+use general::lottery;
+pub use general::{GENERAL_PART, General};
 
 /// Rows with more copies than this are never trimmed.
 const RARE_COPIES: u32 = 2;
@@ -111,6 +115,9 @@ struct Run<'a> {
     withheld: &'a [usize],
     normal: Array2<f32>,
     copies: &'a [u32],
+    general: Array2<f32>,
+    /// The general rows, each as often as it has copies.
+    general_lottery: Vec<usize>,
     exposure: Array2<f32>,
     /// Exposure rows, each as often as it is drawn.
     attacks: Vec<usize>,
@@ -128,6 +135,8 @@ pub struct FieldRows<'a> {
     pub normal: ArrayView2<'a, f32>,
     /// How many times each normal row stands in the lottery from which an epoch is drawn; empty: once each.
     pub copies: &'a [u32],
+    /// Rows that a tuned network must go on knowing: one for [`GENERAL_PART`] normal ones in every step.
+    pub general: Option<General<'a>>,
     /// Attack rows, possibly none.
     pub exposure: ArrayView2<'a, f32>,
     /// The columns of the profile, which are zeros where none has a say.
@@ -174,6 +183,13 @@ pub fn train_field(
         profile: rows.profile.clone(),
         normal: standardised(rows.normal),
         copies: rows.copies,
+        general: rows.general.map_or_else(
+            || Array2::zeros((0, rows.normal.ncols())),
+            |general| standardised(general.rows),
+        ),
+        general_lottery: rows.general.map_or_else(Vec::new, |general| {
+            lottery(general.rows.nrows(), general.copies)
+        }),
         exposure: standardised(rows.exposure),
         attacks: (0..rows.exposure.nrows()).collect(),
         rng,
@@ -196,7 +212,7 @@ impl Run<'_> {
         stop: &Stop,
     ) -> Result<(Weights, Vec<usize>, Vec<f64>), Stopped> {
         let rows = self.normal.nrows().min(MOST_DRAWN);
-        let mut order: Vec<usize> = self.lottery();
+        let mut order = lottery(self.normal.nrows(), self.copies);
         let mut trimmed = Vec::new();
         let mut losses = Vec::new();
         let steps_an_epoch = rows.div_ceil(self.options.batch).max(1);
@@ -257,14 +273,6 @@ impl Run<'_> {
         weights
     }
 
-    /// The rows, each as often as it has copies.
-    fn lottery(&self) -> Vec<usize> {
-        let copies = |row: usize| self.copies.get(row).copied().unwrap_or(1) as usize;
-        (0..self.normal.nrows())
-            .flat_map(|row| std::iter::repeat_n(row, copies(row)))
-            .collect()
-    }
-
     /// From now on draws the attacks more often that the network does not tell from what is ordinary: most are easy, and a
     /// step that sees only those teaches nothing (hard example mining: Shrivastava, Gupta and Girshick, CVPR 2016).
     fn review_attacks(&mut self, weights: &Weights) {
@@ -287,10 +295,22 @@ impl Run<'_> {
         } else {
             batch.len()
         };
+        let general = if self.general_lottery.is_empty() {
+            0
+        } else {
+            batch.len().div_ceil(GENERAL_PART)
+        };
         let width = self.normal.ncols();
-        let mut target = Vec::with_capacity((batch.len() + exposed) * width);
+        let normal = batch.len() + general;
+        let mut target = Vec::with_capacity((normal + exposed) * width);
         for &row in batch {
             target.extend(self.normal.row(row));
+        }
+        for _ in 0..general {
+            let lot = self.rng.random_range(0..self.general_lottery.len());
+            if let Some(&row) = self.general_lottery.get(lot) {
+                target.extend(self.general.row(row));
+            }
         }
         for _ in 0..exposed {
             let drawn = self.rng.random_range(0..self.attacks.len());
@@ -298,20 +318,20 @@ impl Run<'_> {
             target.extend(self.exposure.row(row));
         }
         self.mask(&mut target);
-        let shape = [batch.len() + exposed, width];
+        let shape = [normal + exposed, width];
         let input = Tensor::<2>::from_data(
             TensorData::new(self.drop_inputs(&target), shape),
             &self.device,
         );
         let target = Tensor::<2>::from_data(TensorData::new(target, shape), &self.device);
         let errors = (model.forward(input) - target).square().mean_dim(1);
-        let normal = errors.clone().slice(s![0..batch.len()]);
-        let reconstruction = normal.clone().mean();
+        let ordinary = errors.clone().slice(s![0..normal]);
+        let reconstruction = ordinary.clone().mean();
         if exposed == 0 {
             return reconstruction;
         }
-        let exposed = errors.slice(s![batch.len()..]);
-        let below = softplus((normal + LOG_FLOOR).log(), 1.0).mean();
+        let exposed = errors.slice(s![normal..]);
+        let below = softplus((ordinary + LOG_FLOOR).log(), 1.0).mean();
         let above = softplus(-(exposed + LOG_FLOOR).log() + self.options.margin, 1.0).mean();
         reconstruction + (below + above) * self.options.lambda
     }

@@ -102,7 +102,7 @@ pub(super) fn text_of(host: &str, dice: &mut Dice) -> String {
 }
 
 /// Draws from the grammar, with links of the same site made to name `host`.
-pub(super) fn draw(rule: &str, host: &str, dice: &mut Dice) -> String {
+pub(in crate::exposure) fn draw(rule: &str, host: &str, dice: &mut Dice) -> String {
     grammar::payload(rule, dice)
         .unwrap_or_default()
         .replace(OWN_HOST, host)

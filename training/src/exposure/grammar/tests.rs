@@ -31,7 +31,7 @@ fn names(production: &str) -> Vec<(String, bool)> {
 
 /// Ordinary text has its own roots.
 fn is_of_lookalikes(name: &str) -> bool {
-    ["benign", "bv_", "lk_"]
+    ["benign", "bv_", "lk_", "ord_"]
         .iter()
         .any(|prefix| name.starts_with(prefix))
 }

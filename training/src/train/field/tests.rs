@@ -6,6 +6,7 @@
 )]
 
 use super::*;
+use ndarray::Axis;
 
 fn rows(count: usize, shift: f32, seed: u64) -> Array2<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -31,6 +32,7 @@ fn train(
     let rows = FieldRows {
         normal: normal.view(),
         copies: &[],
+        general: None,
         exposure: attacks.unwrap_or(&none).view(),
         profile: 0..0,
         withheld: &[],
@@ -121,6 +123,7 @@ fn a_row_with_copies_is_learnt_first_and_never_trimmed() {
         let rows = FieldRows {
             normal: normal.view(),
             copies: &all,
+            general: None,
             exposure: none.view(),
             profile: 0..0,
             withheld: &[],
@@ -148,6 +151,64 @@ fn a_row_with_copies_is_learnt_first_and_never_trimmed() {
     assert!(often < once / 2.0, "once {once}, often {often}");
 }
 
+/// Rows of a kind: rising or falling along the columns.
+fn kind(count: usize, rises: bool, seed: u64) -> Array2<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rows = Array2::zeros((count, 12));
+    for mut row in rows.rows_mut() {
+        let (slope, noise) = (rng.random::<f32>(), rng.random::<f32>() * 0.1);
+        for (column, value) in row.iter_mut().enumerate() {
+            let at = if rises { column } else { 11 - column };
+            *value = slope * at as f32 / 11.0 + noise;
+        }
+    }
+    rows
+}
+
+#[test]
+fn general_rows_keep_what_a_tuned_network_knows() {
+    let both = ndarray::concatenate![Axis(0), kind(600, true, 1), kind(600, false, 2)];
+    let base = train(&both, None, &options(), 1);
+    let start = FieldStart {
+        weights: base.weights,
+        scaling: base.scaling,
+    };
+    let (site, other, none) = (
+        kind(600, true, 3),
+        kind(300, false, 4),
+        Array2::zeros((0, 12)),
+    );
+    let error_of_others = |general| {
+        let rows = FieldRows {
+            normal: site.view(),
+            copies: &[],
+            general,
+            exposure: none.view(),
+            profile: 0..0,
+            withheld: &[],
+        };
+        let tuned = train_field(
+            &rows,
+            Some(&start),
+            &options(),
+            1,
+            Progress::Silent,
+            &Stop::default(),
+        )
+        .unwrap();
+        let mut unseen = kind(200, false, 5);
+        tuned.scaling.apply(&mut unseen);
+        let errors = errors(&tuned.weights, unseen.view(), None);
+        errors.iter().sum::<f32>() / errors.len() as f32
+    };
+    let forgotten = error_of_others(None);
+    let kept = error_of_others(Some(General {
+        rows: other.view(),
+        copies: &[],
+    }));
+    assert!(kept * 2.0 < forgotten, "forgotten {forgotten}, kept {kept}");
+}
+
 #[test]
 fn a_stop_ends_training_at_the_next_batch() {
     let stop = Stop::default();
@@ -156,6 +217,7 @@ fn a_stop_ends_training_at_the_next_batch() {
     let rows = FieldRows {
         normal: normal.view(),
         copies: &[],
+        general: None,
         exposure: normal.view(),
         profile: 0..0,
         withheld: &[],
