@@ -247,6 +247,16 @@ fn check(Check { start, reload }: Check) -> Result<(), Exit> {
         source.file.display(),
         config.workers
     );
+    if let Some(engine) = &snapshot.engine {
+        let provider = engine.provider();
+        report.push_str(&format!("networks run on {}\n", provider.actual));
+        if let Some(why) = &provider.why {
+            report.push_str(&format!(
+                "warning: model.execution_provider: {} cannot start, {} takes its place: {why}\n",
+                provider.requested, provider.actual
+            ));
+        }
+    }
     for route in snapshot.routes.iter() {
         let policy = &route.policy;
         report.push_str(&format!(

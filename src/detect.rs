@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use weir_features::{Location, RequestContext, RequestVector, RequestView};
-use weir_scoring::engine::{Assessment, EngineScratch, FieldFilter, Subject, Visit};
+use weir_scoring::engine::{Assessment, EngineScratch, FieldFilter, ScoreError, Subject, Visit};
 
 use crate::config::{FailMode, Mode};
 use crate::runtime::{RetryAfter, Route, Shared, Snapshot};
@@ -26,6 +26,7 @@ pub use decision::{Action, Cause, Decision, Failure, Outcome, Timings};
 pub use exceptions::Exceptions;
 pub use scorer::Scorer;
 pub use weir_scoring::budget::{Budget, Budgets, Score, Scores, Verdict, verdict};
+pub use weir_scoring::engine::BatchOptions;
 pub use weir_scoring::ort::ExecutionProvider;
 pub use weir_scoring::reason::{Reason, SecretKeys};
 
@@ -91,7 +92,8 @@ pub fn is_found(status: u16) -> bool {
     !matches!(status, 404 | 410)
 }
 
-/// Decides about a request. Never panics and never blocks on anything but a scoring session.
+/// Decides about a request. Never panics and never blocks on anything but a scoring session, and for a batch no longer than until the
+/// deadline.
 ///
 /// The deadline is checked before work begins: a request that waited too long for a thread is not scored any more. A
 /// score that is there counts even when it is late; discarding it would hand slow requests a way past `fail: open`.
@@ -259,13 +261,17 @@ fn assess(
             time: epoch_seconds(input.time),
             new_endpoints: &shared.new_endpoints,
         }),
+        deadline: Some(input.started + route.policy.inspect.deadline),
     };
     with_scratch(|worker, scratch| {
         let assessment = engine
             .score(worker, &subject, filter, scratch)
             .map_err(|error| {
                 tracing::warn!(route = %route.policy.id, %error, "scoring failed");
-                Failure::Scoring
+                match error {
+                    ScoreError::Late => Failure::Deadline,
+                    _ => Failure::Scoring,
+                }
             })?;
         let mut decision = Decision::new(snapshot, route, Cause::Scored);
         decide(&mut decision, route, &assessment);

@@ -23,7 +23,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 use weir_scoring::budget::Score;
-use weir_scoring::engine::CacheUse;
+use weir_scoring::engine::{BatchRun, CacheUse};
 
 use crate::detect::Outcome;
 use crate::units::RouteId;
@@ -42,6 +42,16 @@ const LATENCY_BUCKETS: [f64; 17] = [
 /// Half a decade each; budgets people use lie between 2 and 6.
 const SCORE_BUCKETS: [f64; 13] = [
     0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 12.0,
+];
+
+/// Powers of two, up to the largest batch.
+const BATCH_ROWS_BUCKETS: [f64; 15] = [
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0,
+    16384.0,
+];
+/// From 10 us, which is no wait at all, to 50 ms, the longest.
+const BATCH_WAIT_BUCKETS: [f64; 12] = [
+    0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
 ];
 
 type Labels = Vec<(&'static str, String)>;
@@ -78,6 +88,11 @@ pub struct Metrics {
     cache_hits: Counter,
     cache_misses: Counter,
     cache_evictions: Counter,
+    batches: Counter,
+    batch_rows: Histogram,
+    batch_wait: Histogram,
+    /// Whether the networks run on another execution provider than the configuration asks for.
+    pub provider_fallback: Gauge,
 }
 
 fn latency() -> Histogram {
@@ -144,6 +159,10 @@ impl Metrics {
             cache_hits: counter(r, names::CACHE_HITS),
             cache_misses: counter(r, names::CACHE_MISSES),
             cache_evictions: counter(r, names::CACHE_EVICTIONS),
+            batches: counter(r, names::BATCHES),
+            batch_rows: add(r, names::BATCH_ROWS, Histogram::new(BATCH_ROWS_BUCKETS)),
+            batch_wait: add(r, names::BATCH_WAIT, Histogram::new(BATCH_WAIT_BUCKETS)),
+            provider_fallback: add(r, names::PROVIDER_FALLBACK, Gauge::default()),
             registry: Mutex::new(registry),
         })
     }
@@ -207,6 +226,14 @@ impl Metrics {
         for (counter, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
             counter.inc_by(count as u64);
         }
+    }
+
+    /// Counts a run over rows of one or more requests.
+    pub fn batch(&self, run: &BatchRun) {
+        self.batches.inc();
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand rows at most")]
+        self.batch_rows.observe(run.rows as f64);
+        self.batch_wait.observe(run.waited.as_secs_f64());
     }
 
     /// Replaces what is said about the running bundle; empty when there is none.
@@ -355,12 +382,23 @@ mod tests {
         );
         metrics.reload("sighup", "ok");
         metrics.set_model(vec![("id", "abc".to_owned())]);
+        metrics.batch(&BatchRun {
+            rows: 30,
+            requests: 2,
+            waited: Duration::from_micros(150),
+        });
+        metrics.provider_fallback.set(1);
         let text = metrics.render();
         for line in [
             "weir_requests_total{route=\"shop\",verdict=\"block\"} 1",
             "weir_inspection_failures_total{route=\"shop\",cause=\"deadline\"} 1",
             "weir_reloads_total{trigger=\"sighup\",outcome=\"ok\"} 1",
             "weir_model_info{id=\"abc\"} 1",
+            "weir_batches_total 1",
+            "weir_batch_rows_bucket{le=\"32.0\"} 1",
+            "weir_batch_rows_bucket{le=\"16.0\"} 0",
+            "weir_batch_wait_seconds_bucket{le=\"0.0002\"} 1",
+            "weir_execution_provider_fallback 1",
             "weir_request_duration_seconds_bucket{le=\"0.005\",route=\"shop\"} 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");

@@ -78,25 +78,30 @@ pub enum UnitError {
     Duration,
 }
 
-/// Parses `250ms`, `5s`, `10m`, `1h`, `2d` into a duration. A plain number is refused: its unit would be a guess.
+/// Parses `200us`, `250ms`, `5s`, `10m`, `1h`, `2d` into a duration. A plain number is refused: its unit would be a guess.
 pub fn parse_duration(text: &str) -> Result<std::time::Duration, UnitError> {
     let (number, unit) = split_number(text);
-    let millis: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
+    let micros: u64 = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" | "min" => 60_000_000,
+        "h" => 3_600_000_000,
+        "d" => 86_400_000_000,
         _ => return Err(UnitError::Duration),
     };
     let number: u64 = number.parse().map_err(|_| UnitError::Duration)?;
-    let total = number.checked_mul(millis).ok_or(UnitError::Duration)?;
-    Ok(std::time::Duration::from_millis(total))
+    let total = number.checked_mul(micros).ok_or(UnitError::Duration)?;
+    Ok(std::time::Duration::from_micros(total))
 }
 
 /// A duration as the configuration writes it: the largest unit that divides it.
 pub fn format_duration(duration: std::time::Duration) -> String {
     let millis = duration.as_millis();
+    let micros = duration.as_micros();
+    if !micros.is_multiple_of(1_000) {
+        return format!("{micros}us");
+    }
     for (unit, name) in [(3_600_000, "h"), (60_000, "m"), (1_000, "s")] {
         if millis >= unit && millis.is_multiple_of(unit) {
             return format!("{}{name}", millis / unit);
@@ -330,6 +335,7 @@ mod tests {
     #[test]
     fn durations_need_a_unit() {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("200us"), Ok(Duration::from_micros(200)));
         assert_eq!(parse_duration("5s"), Ok(Duration::from_secs(5)));
         assert_eq!(parse_duration("10m"), Ok(Duration::from_secs(600)));
         for bad in ["5", "s", "-1s", "1.5s", "5 weeks"] {
@@ -337,6 +343,7 @@ mod tests {
         }
         assert_eq!(format_duration(Duration::from_secs(90)), "90s");
         assert_eq!(format_duration(Duration::from_millis(1500)), "1500ms");
+        assert_eq!(format_duration(Duration::from_micros(1500)), "1500us");
     }
 
     #[test]

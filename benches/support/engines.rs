@@ -7,7 +7,7 @@ use weir_features::{Extractor, Scratch};
 use weir_scoring::bundle::Bundle;
 use weir_scoring::cache::ScoreCache;
 use weir_scoring::engine::{
-    Engine, EngineOptions, EngineScratch, Memory, NoExceptions, Subject, Visit,
+    Engine, EngineOptions, EngineScratch, ForwardPass, Memory, NoExceptions, Subject, Visit,
 };
 use weir_scoring::ort::{ExecutionProvider, ProviderStatus, Runtime};
 use weir_scoring::record::OwnedRequest;
@@ -99,7 +99,12 @@ pub(crate) fn memory() -> Result<Memory, Failure> {
         actual: ExecutionProvider::Cpu,
         why: None,
     };
-    Ok(Memory::new(cache.into(), bundle()?.manifest(), &provider)?)
+    Ok(Memory::new(
+        cache.into(),
+        bundle()?.manifest(),
+        &provider,
+        ForwardPass::Sparse,
+    )?)
 }
 
 const OPTIONS: EngineOptions = EngineOptions {

@@ -6,9 +6,10 @@
 //! An engine is immutable and shared. Each worker has a session of its own, in a slot that it locks without contention;
 //! when two callers share a worker number, the second takes a spare. A field that scored before is looked up in the
 //! [`ScoreCache`]; the rows of all others are written into the worker's matrix and scored in runs of at most
-//! [`CHUNK_ROWS`]. The request's value is the maximum over its fields, which padding cannot dilute.
+//! [`CHUNK_ROWS`]: by the sparse pass of [`crate::sparse`] where it is proven to agree with ONNX Runtime, in batches with other
+//! requests where that was asked for, else in the worker's session. The request's value is the maximum over its fields, which padding cannot dilute.
 
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use ndarray::ArrayView2;
@@ -20,15 +21,19 @@ use crate::bundle::{Bundle, Manifest};
 use crate::cache::ScoreCache;
 use crate::calibration::Power;
 use crate::gate::ModelShape;
-use crate::ort::{ExecutionProvider, ProviderStatus, Runtime, Session};
+use crate::ort::{ExecutionProvider, ProviderStatus, Runtime};
 use crate::reason::attribution::Baseline;
 use crate::reason::{Reason, SecretKeys};
+use crate::sparse::Network;
 
 mod assessment;
+mod batch;
 mod explain;
 mod fields;
+mod forward;
 mod load;
 mod memory;
+mod slots;
 mod subject;
 mod top;
 
@@ -36,10 +41,14 @@ pub use assessment::{
     Assessment, CacheUse, EngineScratch, FieldFilter, NoExceptions, ScoreError, Timings, TopField,
     TopKey,
 };
-use fields::{Buffers, Known};
+use batch::Batcher;
+pub use batch::{BatchObserver, BatchOptions, BatchRun};
+use fields::{Buffers, Known, Runs};
+pub use forward::ForwardPass;
 use load::Model;
 pub use load::{GOLDEN_TOLERANCE, LoadError};
 pub use memory::Memory;
+use slots::{LazySlot, Slot};
 pub use subject::{Subject, Visit};
 use top::Top;
 
@@ -57,12 +66,6 @@ pub struct EngineOptions {
     pub provider: ExecutionProvider,
 }
 
-#[derive(Debug)]
-struct Slot {
-    field: Session,
-    request: Option<Session>,
-}
-
 /// A verified bundle, loaded and warmed.
 #[derive(Debug)]
 pub struct Engine {
@@ -76,6 +79,10 @@ pub struct Engine {
     baseline: Baseline,
     /// What fields scored before.
     memory: Option<Memory>,
+    /// The sparse pass, where it is proven.
+    sparse: Option<Network>,
+    /// The way into runs with other requests.
+    batches: Option<Batcher>,
 }
 
 impl Engine {
@@ -130,13 +137,15 @@ impl Engine {
             }));
         }
         match &provider.why {
-            Some(why) => {
-                tracing::warn!(requested = %provider.requested, actual = %provider.actual, why, "the execution provider asked for cannot start: falling back")
-            }
+            Some(_) => warn_of_fallback(&provider),
             None => {
                 tracing::debug!(provider = %provider.actual, workers = options.workers, bundle = manifest.id, "bundle loaded")
             }
         }
+        let sparse = slots.first_mut().and_then(|slot| {
+            let slot = slot.get_mut().ok()?;
+            field.sparse(&mut slot.field, &manifest.golden.field, provider.actual)
+        });
         Ok(Self {
             manifest,
             extractor: Extractor::shared(),
@@ -145,6 +154,8 @@ impl Engine {
             profile: load::profile(bundle)?,
             baseline: field.baseline(),
             memory: None,
+            sparse,
+            batches: None,
         })
     }
 
@@ -153,7 +164,7 @@ impl Engine {
     /// # Errors
     /// When the manifest cannot be hashed.
     pub fn with_cache(mut self, cache: Arc<ScoreCache>) -> Result<Self, LoadError> {
-        let memory = Memory::new(cache, &self.manifest, &self.provider);
+        let memory = Memory::new(cache, &self.manifest, &self.provider, self.forward_pass());
         self.memory = Some(memory.map_err(|source| LoadError::Manifest {
             id: self.manifest.id.clone(),
             source,
@@ -210,6 +221,7 @@ impl Engine {
             rows,
             errors,
             waiting,
+            workspace,
         } = scratch;
         let fields = self.extractor.extract(subject.request, features);
         let endpoint = self.endpoint(subject, &fields);
@@ -218,12 +230,16 @@ impl Engine {
             rows,
             errors,
             waiting,
+            workspace,
         };
         let known = Known {
             fields: &fields,
             endpoint: endpoint.as_ref(),
         };
-        let scored = self.score_fields(&mut slot, known, filter, buffers, &mut timings)?;
+        let runs = Runs::Shared {
+            deadline: subject.deadline,
+        };
+        let scored = self.score_fields(&mut slot, runs, known, filter, buffers, &mut timings)?;
         let request_error = self.request_error(&mut slot, subject.vector, &mut timings)?;
         let scores = self.scores(&scored.top, request_error);
         let top = scored.top.first().and_then(|best| {
@@ -263,6 +279,7 @@ impl Engine {
             rows,
             errors,
             waiting,
+            workspace,
         } = scratch;
         let fields = self.extractor.extract(subject.request, features);
         let endpoint = self.endpoint(subject, &fields);
@@ -274,9 +291,11 @@ impl Engine {
             rows,
             errors,
             waiting,
+            workspace,
         };
         let scored = self.score_fields(
             &mut slot,
+            Runs::Own,
             known,
             filter,
             buffers.reborrow(),
@@ -286,29 +305,6 @@ impl Engine {
             fields: self.explain_fields(slot.get(), known, &scored.top, buffers, secrets)?,
             request: self.explain_request(slot.get(), subject.vector)?,
         })
-    }
-
-    /// A free session: the worker's own, else a spare, else wait for the worker's own.
-    fn slot(&self, worker: usize) -> MutexGuard<'_, Slot> {
-        let (before, from) = self.slots.split_at(worker % self.slots.len().max(1));
-        for slot in from.iter().chain(before) {
-            match slot.try_lock() {
-                Ok(slot) => return slot,
-                // A panic elsewhere in a request leaves the session as it was: between runs it holds no state.
-                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => {}
-            }
-        }
-        #[expect(
-            clippy::expect_used,
-            reason = "an engine is built with at least one slot"
-        )]
-        let own = from
-            .first()
-            .or(before.first())
-            .expect("an engine has a slot");
-        own.lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// What the bundle knows of the place that a request goes to.
@@ -377,30 +373,14 @@ impl Engine {
     }
 }
 
-/// A session that is taken when the first row needs it: what is known needs none.
-struct LazySlot<'e> {
-    engine: &'e Engine,
-    worker: usize,
-    taken: Option<MutexGuard<'e, Slot>>,
-}
-
-impl<'e> LazySlot<'e> {
-    fn new(engine: &'e Engine, worker: usize) -> Self {
-        Self {
-            engine,
-            worker,
-            taken: None,
-        }
-    }
-
-    fn get(&mut self) -> &mut Slot {
-        let Self {
-            engine,
-            worker,
-            taken,
-        } = self;
-        taken.get_or_insert_with(|| engine.slot(*worker))
-    }
+fn warn_of_fallback(provider: &ProviderStatus) {
+    let ProviderStatus {
+        requested,
+        actual,
+        why,
+    } = provider;
+    let why = why.as_deref().unwrap_or_default();
+    tracing::warn!(%requested, %actual, why, "the execution provider asked for cannot start: falling back");
 }
 
 fn single_row(vector: &RequestVector) -> ArrayView2<'_, f32> {

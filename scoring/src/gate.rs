@@ -130,16 +130,7 @@ impl InspectedModel {
             .initializer
             .into_iter()
             .find(|tensor| tensor.name == name && tensor.data_type == onnx::FLOAT)?;
-        let Some(raw) = tensor.raw_data else {
-            return Some(tensor.float_data);
-        };
-        let floats = raw.as_chunks::<4>().0;
-        Some(
-            floats
-                .iter()
-                .map(|bytes| f32::from_le_bytes(*bytes))
-                .collect(),
-        )
+        Some(tensor.floats())
     }
 
     /// The shape it was inspected for.

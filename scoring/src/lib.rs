@@ -20,3 +20,4 @@ pub mod onnx;
 pub mod ort;
 pub mod reason;
 pub mod record;
+pub mod sparse;

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use weir_scoring::bundle::KnownSites;
+use weir_scoring::engine::ForwardPass;
 use weir_scoring::ort::ProviderStatus;
 
 use super::Context;
@@ -13,7 +14,7 @@ use crate::config::{FailMode, Mode};
 use crate::detect::{Budgets, Scorer};
 use crate::proxy::upstream::UpstreamStatus;
 use crate::runtime::{Route, Shared};
-use crate::units::RouteId;
+use crate::units::{RouteId, format_duration};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
@@ -48,9 +49,20 @@ struct Bundle {
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<KnownSites>,
     execution_provider: ProviderStatus,
+    /// What turns rows into errors, where they are not scored in batches.
+    forward_pass: ForwardPass,
+    /// When a batch of several requests' rows is complete; absent without batches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<Batch>,
     /// Memory of the score cache; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     score_cache_bytes: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Batch {
+    rows: usize,
+    wait: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,6 +123,11 @@ impl Bundle {
             smallest_budget: manifest.smallest_budget,
             profile: manifest.data.profile,
             execution_provider: engine.provider().clone(),
+            forward_pass: engine.forward_pass(),
+            batch: engine.batches().map(|options| Batch {
+                rows: options.rows,
+                wait: format_duration(options.wait),
+            }),
             score_cache_bytes: engine.score_cache().map(|cache| cache.bytes()),
         }
     }

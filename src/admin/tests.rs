@@ -65,6 +65,8 @@ async fn status_says_what_runs() {
     );
     assert_eq!(body["routes"][0]["mode"], "enforce");
     assert_eq!(body["bundle"]["execution_provider"]["actual"], "cpu");
+    assert_eq!(body["bundle"]["forward_pass"], "onnxruntime");
+    assert_eq!(body["bundle"]["batch"], serde_json::Value::Null);
     assert_eq!(
         body["bundle"]["id"],
         json!(running.shared.pin().bundle_id())

@@ -120,13 +120,13 @@ impl Scorer {
             let visitor = Visitor::of(&record);
             let vector = visitor.map(|visitor| visitor.vector(&self.windows, &record, view));
             let subject = Subject {
-                request: view,
                 vector: vector.as_ref(),
                 visit: visitor.map(|visitor| Visit {
                     client: visitor.client.visitor(),
                     time: visitor.time,
                     new_endpoints: &self.new_endpoints,
                 }),
+                ..Subject::of(view)
             };
             let failed = |error: weir_scoring::engine::ScoreError| error.to_string();
             let assessment = self

@@ -4,17 +4,19 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde_saphyr::Spanned;
+use weir_scoring::engine::CHUNK_ROWS;
 
 use super::reader::{Item, Problems, Section};
 use super::tree::Node;
 use super::types::*;
 use super::{outputs, resolve, routes, sockets, tls, upstreams};
-use crate::detect::ExecutionProvider;
+use crate::detect::{BatchOptions, ExecutionProvider};
 use crate::units::Bytes;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -217,11 +219,31 @@ fn model(item: Option<&Item<'_>>, base: &Path) -> Model {
                 ])
             })
             .unwrap_or(ExecutionProvider::Cpu),
+        batch: get("batch").map(|item| batch(&item)),
         score_cache: get("score_cache")
             .and_then(|item| item.size(Bytes::kib(0)..=Bytes::mib(1024)))
             .unwrap_or(Bytes::mib(4)),
         onnxruntime: get("onnxruntime").and_then(|item| path(&item, base)),
         watch: get("watch").and_then(|item| item.flag()).unwrap_or(true),
+    }
+}
+
+/// One request may bring `CHUNK_ROWS` rows, and a GPU's memory is not endless.
+const BATCH_ROWS: RangeInclusive<usize> = CHUNK_ROWS..=16_384;
+/// Longer than any run; a request alone waits for all of it.
+const LONGEST_BATCH: Duration = Duration::from_millis(50);
+
+fn batch(item: &Item<'_>) -> BatchOptions {
+    let section = item.section();
+    BatchOptions {
+        rows: section
+            .get("rows")
+            .and_then(|item| item.count(BATCH_ROWS))
+            .unwrap_or(1024),
+        wait: section
+            .get("wait")
+            .and_then(|item| item.duration(Duration::ZERO..=LONGEST_BATCH))
+            .unwrap_or(Duration::from_micros(200)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::detect::BatchOptions;
 use crate::units::Bytes;
 
 const MINIMAL: &str = "\
@@ -162,6 +163,28 @@ fn the_score_cache_is_a_size_with_a_bound() {
         refused.contains("model.score_cache: `2GiB` is not allowed here: expected a size such as 64KiB, from 0B to 1GiB"),
         "{refused}"
     );
+}
+
+#[test]
+fn batches_are_off_and_have_bounds() {
+    let with = |batch: &str| MINIMAL.replace("model:\n", &format!("model:\n  batch: {batch}\n"));
+    let batch = |text: &str| check(&with(text)).unwrap().model.batch;
+    assert_eq!(check(MINIMAL).unwrap().model.batch, None);
+    let options = |rows, micros| {
+        let wait = Duration::from_micros(micros);
+        Some(BatchOptions { rows, wait })
+    };
+    assert_eq!(batch("{}"), options(1024, 200));
+    assert_eq!(batch("{rows: 256, wait: 0us}"), options(256, 0));
+    assert_eq!(batch("{wait: 2ms}"), options(1024, 2000));
+    let refused = problems(&with("{rows: 255, wait: 51ms, row: 3}")).join("\n");
+    for problem in [
+        "model.batch.rows: `255` is not allowed here: expected a whole number, from 256 to 16384",
+        "model.batch.wait: `51ms` is not allowed here: expected a duration such as 250ms, 5s or 10m, from 0ms to 50ms",
+        "model.batch.row",
+    ] {
+        assert!(refused.contains(problem), "{problem} missing in {refused}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::Sockets;
 use super::inspect::Inspect;
 use super::tls_types::ListenerTls;
 use super::upstream_types::Upstream;
-use crate::detect::{Budget, ExecutionProvider, SecretKeys};
+use crate::detect::{BatchOptions, Budget, ExecutionProvider, SecretKeys};
 use crate::units::{Bytes, RouteId};
 
 /// The whole configuration.
@@ -130,6 +130,8 @@ pub struct Model {
     pub required: bool,
     /// Where the networks run.
     pub provider: ExecutionProvider,
+    /// Rows of several requests are scored in one run; `None`: each request by itself.
+    pub batch: Option<BatchOptions>,
     /// Memory for the scores of fields that were seen before.
     pub score_cache: Bytes,
     /// ONNX Runtime's shared library, file or folder.

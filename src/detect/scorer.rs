@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use weir_scoring::bundle::Manifest;
 use weir_scoring::cache::ScoreCache;
-use weir_scoring::engine::{Assessment, Engine, EngineScratch, FieldFilter, ScoreError, Subject};
+use weir_scoring::engine::{
+    Assessment, BatchOptions, Engine, EngineScratch, FieldFilter, ForwardPass, ScoreError, Subject,
+};
 use weir_scoring::ort::ProviderStatus;
 use weir_scoring::reason::{Reason, SecretKeys};
 
@@ -55,6 +57,16 @@ pub trait Scorer: Send + Sync {
     fn score_cache(&self) -> Option<&Arc<ScoreCache>> {
         None
     }
+
+    /// What turns rows into errors, where they are not scored in batches.
+    fn forward_pass(&self) -> ForwardPass {
+        ForwardPass::OnnxRuntime
+    }
+
+    /// When a batch of several requests' rows is complete; none without batches.
+    fn batches(&self) -> Option<BatchOptions> {
+        None
+    }
 }
 
 impl Scorer for Engine {
@@ -97,5 +109,13 @@ impl Scorer for Engine {
 
     fn score_cache(&self) -> Option<&Arc<ScoreCache>> {
         self.cache()
+    }
+
+    fn forward_pass(&self) -> ForwardPass {
+        self.forward_pass()
+    }
+
+    fn batches(&self) -> Option<BatchOptions> {
+        self.batches()
     }
 }

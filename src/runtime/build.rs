@@ -215,7 +215,8 @@ fn engine(
     errors: &mut Vec<BuildError>,
 ) -> Result<Arc<dyn Scorer>, Arc<str>> {
     let engine = running.and_then(|running| running.engine.as_deref());
-    model::load(config, context.onnxruntime.as_deref(), engine).map_err(|error| {
+    let onnxruntime = context.onnxruntime.as_deref();
+    model::load(config, onnxruntime, engine, &context.metrics).map_err(|error| {
         let why = Arc::from(error.to_string());
         if config.model.required || (engine.is_some() && config.model.bundle.is_some()) {
             errors.push(error.into());

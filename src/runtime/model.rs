@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use weir_scoring::bundle::{Bundle, BundleError};
 use weir_scoring::cache::ScoreCache;
-use weir_scoring::engine::{Engine, EngineOptions, LoadError};
+use weir_scoring::engine::{BatchRun, Engine, EngineOptions, LoadError};
 use weir_scoring::ort::{Runtime, RuntimeError};
 
 use crate::config::Config;
 use crate::detect::Scorer;
+use crate::telemetry::Metrics;
 use crate::units::Bytes;
 
 /// Why there is no usable model.
@@ -38,7 +39,7 @@ pub enum ModelError {
 }
 
 /// Loads the configured bundle: hashes, fingerprint, operators, shapes, one session a worker, golden rows. The score
-/// cache of the `running` engine goes on, so that a reload with the same bundle finds it warm.
+/// cache of the `running` engine goes on, so that a reload with the same bundle finds it warm. Batches are counted in `metrics`.
 ///
 /// # Errors
 /// What is wrong with it, or with ONNX Runtime.
@@ -46,6 +47,7 @@ pub fn load(
     config: &Config,
     onnxruntime: Option<&Path>,
     running: Option<&dyn Scorer>,
+    metrics: &Arc<Metrics>,
 ) -> Result<Arc<dyn Scorer>, ModelError> {
     let directory = config
         .model
@@ -56,23 +58,27 @@ pub fn load(
         workers: config.workers,
         provider: config.model.provider,
     };
-    let engine = load_from(
-        directory,
-        onnxruntime,
-        config.model.onnxruntime.as_deref(),
-        &options,
-    )?;
-    let cache = score_cache(config.model.score_cache, running);
-    let engine = match cache {
-        Some(cache) => engine
-            .with_cache(cache)
-            .map_err(|source| ModelError::Load {
-                directory: directory.to_owned(),
-                source,
-            })?,
-        None => engine,
+    let runtime = Runtime::load(onnxruntime, config.model.onnxruntime.as_deref())?;
+    let bundle = Bundle::open(directory)?;
+    let engine = || -> Result<Engine, LoadError> {
+        let mut engine = Engine::load(runtime, &bundle, &options)?;
+        if let Some(batch) = config.model.batch {
+            let metrics = Arc::clone(metrics);
+            let observer = Arc::new(move |run: &BatchRun| metrics.batch(run));
+            engine = engine.with_batches(runtime, &bundle, batch, observer)?;
+        }
+        match score_cache(config.model.score_cache, running) {
+            Some(cache) => engine.with_cache(cache),
+            None => Ok(engine),
+        }
     };
-    Ok(Arc::new(engine))
+    match engine() {
+        Ok(engine) => Ok(Arc::new(engine)),
+        Err(source) => Err(ModelError::Load {
+            directory: directory.to_owned(),
+            source,
+        }),
+    }
 }
 
 /// A cache of this size: the running one where it has it.

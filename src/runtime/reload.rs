@@ -259,6 +259,11 @@ pub(crate) fn describe(metrics: &Metrics, snapshot: &Snapshot) {
     metrics
         .generation
         .set(i64::try_from(snapshot.generation).unwrap_or(i64::MAX));
+    let fallback = snapshot.engine.as_ref().is_some_and(|engine| {
+        let provider = engine.provider();
+        provider.actual != provider.requested
+    });
+    metrics.provider_fallback.set(i64::from(fallback));
     metrics.set_model(snapshot.engine.as_ref().map_or_else(Vec::new, |engine| {
         vec![
             ("id", engine.bundle_id().to_owned()),

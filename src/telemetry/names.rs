@@ -58,6 +58,23 @@ pub const CACHE_EVICTIONS: Described = Described(
     "weir_score_cache_evictions",
     "Scores that made room for new ones in the score cache",
 );
+/// Of `model.batch`.
+pub const BATCHES: Described = Described(
+    "weir_batches",
+    "Runs of the field detector over rows of one or more requests",
+);
+/// Of `model.batch`.
+pub const BATCH_ROWS: Described = Described("weir_batch_rows", "Rows of such a run");
+/// Of `model.batch`.
+pub const BATCH_WAIT: Described = Described(
+    "weir_batch_wait_seconds",
+    "From the first request of a batch to the beginning of its run",
+);
+/// See `execution_provider` in the status.
+pub const PROVIDER_FALLBACK: Described = Described(
+    "weir_execution_provider_fallback",
+    "1 while the networks run on another execution provider than model.execution_provider asks for",
+);
 /// See `generation` in decision records.
 pub const GENERATION: Described =
     Described("weir_generation", "Generation of the running snapshot");

@@ -82,8 +82,24 @@ fn an_unreadable_certificate_is_named() {
 
 #[test]
 fn a_good_configuration_passes_the_check() {
-    let (code, _, stderr) = run(&["check"], Some(&setup().yaml()));
+    let (code, stdout, stderr) = run(&["check"], Some(&setup().yaml()));
     assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("networks run on cpu\n"), "{stdout}");
+}
+
+#[test]
+fn an_execution_provider_that_is_missing_passes_the_check_with_a_warning() {
+    let mut asks = setup();
+    asks.model = Some("{bundle: bundle, execution_provider: cuda}".to_owned());
+    let (code, stdout, stderr) = run(&["check"], Some(&asks.yaml()));
+    assert_eq!(code, 0, "{stderr}");
+    let warns = "warning: model.execution_provider: cuda cannot start, cpu takes its place: ";
+    // On a machine with a GPU it may well start.
+    assert!(
+        stdout.contains("networks run on cuda\n")
+            || stdout.contains("networks run on cpu\n") && stdout.contains(warns),
+        "{stdout}"
+    );
 }
 
 #[test]

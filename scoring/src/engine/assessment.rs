@@ -8,6 +8,7 @@ use weir_features::{FIELD_WIDTH, Location, Scratch};
 use super::CHUNK_ROWS;
 use crate::budget::{Score, Scores};
 use crate::ort::SessionError;
+use crate::sparse::Workspace;
 
 /// Why a request has no score.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,15 @@ pub enum ScoreError {
         /// Why.
         source: SessionError,
     },
+    /// The deadline passed before the batch with the request was scored.
+    #[error("no batch was scored in time")]
+    Late,
+    /// Too many requests wait for batches, as when a run hangs.
+    #[error("too many requests wait to be scored in batches")]
+    QueueFull,
+    /// The thread that scores batches is gone.
+    #[error("the thread that scores batches has ended; reload or restart weir")]
+    BatchesEnded,
 }
 
 impl ScoreError {
@@ -146,6 +156,7 @@ pub struct EngineScratch {
     pub(super) rows: Array2<f32>,
     pub(super) errors: Vec<f32>,
     pub(super) waiting: Vec<Waiting>,
+    pub(super) workspace: Workspace,
 }
 
 /// What a row is of.
@@ -166,6 +177,7 @@ impl Default for EngineScratch {
             rows: Array2::zeros((CHUNK_ROWS, FIELD_WIDTH)),
             errors: Vec::with_capacity(CHUNK_ROWS),
             waiting: Vec::with_capacity(CHUNK_ROWS),
+            workspace: Workspace::default(),
         }
     }
 }

@@ -12,12 +12,14 @@ use weir_features::{Field, Fields, Location, Marks};
 use super::assessment::{CacheUse, FieldFilter, ScoreError, Timings, Waiting};
 use super::top::Top;
 use super::{CHUNK_ROWS, Engine, LazySlot};
+use crate::sparse::Workspace;
 
 impl Engine {
     /// Scores every field that is not excepted and means something.
     pub(super) fn score_fields(
         &self,
         slot: &mut LazySlot<'_>,
+        runs: Runs,
         known: Known<'_>,
         filter: &dyn FieldFilter,
         mut buffers: Buffers<'_>,
@@ -36,7 +38,8 @@ impl Engine {
                 return Ok(scored);
             }
             let started = Instant::now();
-            self.run(slot, known, &mut buffers, &mut scored)?;
+            self.errors(slot, runs, &mut buffers)?;
+            self.take(known, &buffers, &mut scored);
             timings.score += started.elapsed();
             if buffers.waiting.len() < CHUNK_ROWS {
                 return Ok(scored);
@@ -76,25 +79,35 @@ impl Engine {
         }
     }
 
-    /// Scores the rows that wait.
-    fn run(
+    /// Errors of the rows that wait.
+    fn errors(
         &self,
         slot: &mut LazySlot<'_>,
-        known: Known<'_>,
+        runs: Runs,
         buffers: &mut Buffers<'_>,
-        scored: &mut Scored,
     ) -> Result<(), ScoreError> {
         let Buffers {
             rows,
             errors,
             waiting,
+            workspace,
         } = buffers;
         errors.clear();
+        if let (Runs::Shared { deadline }, Some(batches)) = (runs, &self.batches) {
+            return batches.score(rows, waiting.len(), errors, deadline);
+        }
         let chunk = first_rows(rows, waiting.len());
-        let session = &mut slot.get().field;
-        session.errors(chunk, errors).map_err(ScoreError::field)?;
+        let outcome = match &self.sparse {
+            Some(network) => network.errors(chunk, workspace, errors),
+            None => slot.get().field.errors(chunk, errors),
+        };
+        outcome.map_err(ScoreError::field)
+    }
+
+    /// Takes the errors of the rows that waited.
+    fn take(&self, known: Known<'_>, buffers: &Buffers<'_>, scored: &mut Scored) {
         let locations = &self.manifest.calibration.locations;
-        for (waiting, &error) in waiting.iter().zip(errors.iter()) {
+        for (waiting, &error) in buffers.waiting.iter().zip(buffers.errors.iter()) {
             let Some(field) = known.fields.get(waiting.field) else {
                 continue;
             };
@@ -105,8 +118,7 @@ impl Engine {
                 scored.cache.evictions += usize::from(memory.insert(key, value));
             }
         }
-        scored.rows += waiting.len();
-        Ok(())
+        scored.rows += buffers.waiting.len();
     }
 
     /// Writes the row of a field; true when the site's profile has a say in it.
@@ -134,6 +146,15 @@ pub(super) struct Known<'a> {
     pub(super) endpoint: Option<&'a Endpoint<'a>>,
 }
 
+/// Whose rows a run may have.
+#[derive(Clone, Copy)]
+pub(super) enum Runs {
+    /// One request's.
+    Own,
+    /// Also other requests', where the engine has batches.
+    Shared { deadline: Option<Instant> },
+}
+
 /// What the fields of a request scored.
 #[derive(Default)]
 pub(super) struct Scored {
@@ -147,6 +168,7 @@ pub(super) struct Buffers<'s> {
     pub(super) errors: &'s mut Vec<f32>,
     /// What the rows are of, in their order.
     pub(super) waiting: &'s mut Vec<Waiting>,
+    pub(super) workspace: &'s mut Workspace,
 }
 
 impl Buffers<'_> {
@@ -155,6 +177,7 @@ impl Buffers<'_> {
             rows: self.rows,
             errors: self.errors,
             waiting: self.waiting,
+            workspace: self.workspace,
         }
     }
 }

@@ -6,10 +6,12 @@ use ndarray::Array2;
 
 use weir_features::profile::{Profile, ProfileBuilder, ProfileError, ProfileSummary};
 
+use super::forward;
 use crate::bundle::{Bundle, GoldenRows, PROFILE};
 use crate::gate::{self, GateError, InspectedModel, ModelShape};
 use crate::ort::{ExecutionProvider, ProviderStatus, Runtime, Session, SessionError};
 use crate::reason::attribution::Baseline;
+use crate::sparse::Network;
 
 /// A model of a few megabytes loads in milliseconds.
 const BUILD_LIMIT: Duration = Duration::from_secs(20);
@@ -67,6 +69,9 @@ pub enum LoadError {
         /// Why.
         source: serde_json::Error,
     },
+    /// The thread of the batches does not start.
+    #[error("the thread that scores batches does not start: {0}")]
+    Thread(std::io::Error),
     /// A model that computes something else than when it was made.
     #[error(
         "{file} of bundle {id} gives error {found} for golden row {row}, expected {expected}: model and manifest do not \
@@ -157,6 +162,16 @@ impl Model {
             );
         }
         Baseline::new(mean, self.inspected.vector(SCALE))
+    }
+
+    /// The sparse pass, if it agrees with the session.
+    pub(super) fn sparse(
+        &self,
+        session: &mut Session,
+        golden: &GoldenRows,
+        provider: ExecutionProvider,
+    ) -> Option<Network> {
+        forward::choose(&self.inspected, session, golden, provider)
     }
 
     /// A session that computed the golden rows as it should. A GPU that does not is not used.

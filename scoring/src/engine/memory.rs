@@ -7,6 +7,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use weir_features::Field;
 use weir_features::profile::Endpoint;
 
+use super::ForwardPass;
 use crate::bundle::Manifest;
 use crate::cache::ScoreCache;
 use crate::ort::ProviderStatus;
@@ -19,7 +20,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Engines that score alike share what they know: those of the same bundle, manifest and provider. The manifest as a
+    /// Engines that score alike share what they know: those of the same bundle, manifest, provider and forward pass. The manifest as a
     /// whole, because the bundle's id tells its files but not its calibration.
     ///
     /// # Errors
@@ -28,10 +29,11 @@ impl Memory {
         cache: Arc<ScoreCache>,
         manifest: &Manifest,
         provider: &ProviderStatus,
+        forward: ForwardPass,
     ) -> Result<Self, serde_json::Error> {
         let mut hasher = cache.hasher();
         hasher.write(&serde_json::to_vec(manifest)?);
-        hasher.write(provider.actual.to_string().as_bytes());
+        hasher.write(format!("{} {forward}", provider.actual).as_bytes());
         let own = hasher.finish128();
         Ok(Self {
             cache,

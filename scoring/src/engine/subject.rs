@@ -1,5 +1,7 @@
 //! What an engine is asked about: a request, and who sent it when. Not here: what it answers (`assessment`).
 
+use std::time::Instant;
+
 use weir_features::profile::NewEndpoints;
 use weir_features::{RequestVector, RequestView};
 
@@ -12,6 +14,8 @@ pub struct Subject<'a> {
     pub vector: Option<&'a RequestVector>,
     /// Who came when; without it, every endpoint that the profile does not know stays unusual.
     pub visit: Option<Visit<'a>>,
+    /// Until when it may wait for a run with other requests; a few seconds without.
+    pub deadline: Option<Instant>,
 }
 
 impl<'a> Subject<'a> {
@@ -22,6 +26,7 @@ impl<'a> Subject<'a> {
             request,
             vector: None,
             visit: None,
+            deadline: None,
         }
     }
 }

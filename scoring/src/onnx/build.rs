@@ -128,6 +128,19 @@ impl TensorProto {
         Self::raw(name, dims, INT64, raw)
     }
 
+    /// The values of a float tensor, in whichever form it has them.
+    #[must_use]
+    pub fn floats(&self) -> Vec<f32> {
+        let Some(raw) = &self.raw_data else {
+            return self.float_data.clone();
+        };
+        let (floats, _) = raw.as_chunks::<4>();
+        floats
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect()
+    }
+
     fn raw(name: &str, dims: &[usize], data_type: i32, raw: Vec<u8>) -> Self {
         Self {
             dims: dims

@@ -6,9 +6,11 @@
     clippy::panic
 )]
 
+mod batch;
 mod bundle;
 mod cache;
 mod engine;
+mod forward;
 mod gate;
 mod hostile;
 mod model;

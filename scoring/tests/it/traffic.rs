@@ -38,7 +38,7 @@ pub(crate) fn request(target: &str) -> OwnedRequest {
     }
 }
 
-fn ordinary(index: usize) -> OwnedRequest {
+pub(crate) fn ordinary(index: usize) -> OwnedRequest {
     const WORDS: [&str; 8] = [
         "lamp", "table", "chair", "green", "small", "wood", "desk", "shelf",
     ];

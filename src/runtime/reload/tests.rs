@@ -330,6 +330,40 @@ fn asked(site: &Site, target: &str) -> (u64, u64) {
 }
 
 #[tokio::test]
+async fn batches_come_and_go_with_a_reload_and_a_provider_that_is_missing_shows() {
+    let site = Site::start();
+    let gauge = |site: &Site| site.shared.metrics.provider_fallback.get();
+    assert_eq!(site.verdict(ATTACK), Verdict::Block);
+    let model = "{batch: {rows: 256, wait: 50us}, score_cache: 0B, execution_provider: cuda, bundle: bundle";
+    let patient = "mode: enforce, inspect: {deadline: 10s}";
+    let batched = CONFIG.replace("{bundle: bundle", model);
+    site.write(&batched.replace("mode: enforce", patient));
+    site.reloader.reload(Trigger::Api).await.unwrap();
+    let rows = counted(&site, "weir_rows");
+    assert_eq!(site.verdict(ATTACK), Verdict::Block);
+    assert_eq!(site.verdict(ORDINARY), Verdict::Pass);
+    let runs = counted(&site, "weir_batches");
+    assert_eq!(runs, 2);
+    assert!(counted(&site, "weir_rows") > rows);
+    let pinned = site.shared.pin();
+    let engine = pinned.engine.as_deref().unwrap();
+    assert_eq!(engine.batches().unwrap().rows, 256);
+    // On a machine with a GPU it may well start.
+    let provider = engine.provider();
+    let fell_back = provider.actual != provider.requested;
+    assert_eq!(gauge(&site), i64::from(fell_back));
+    assert_eq!(provider.why.is_some(), fell_back);
+
+    site.write(CONFIG);
+    site.reloader.reload(Trigger::Api).await.unwrap();
+    assert_eq!(site.verdict(ATTACK), Verdict::Block);
+    // Counts stay, the engine with the batches is gone.
+    assert_eq!(counted(&site, "weir_batches"), runs);
+    assert_eq!(gauge(&site), 0);
+    assert_eq!(site.shared.pin().engine.as_deref().unwrap().batches(), None);
+}
+
+#[tokio::test]
 async fn the_score_cache_outlives_a_reload_and_belongs_to_one_bundle() {
     let site = Site::start();
     let (_, fields) = asked(&site, ORDINARY);
