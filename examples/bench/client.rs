@@ -11,6 +11,8 @@ use crate::origin;
 use crate::request::{Counter, Request};
 
 const BUFFER: usize = 16 * 1024;
+/// Of requests whose values are new every time one in this many may be refused: such a share is what a budget allows.
+const REFUSED_AT_MOST: u64 = 100;
 
 pub(crate) struct Connection {
     stream: TcpStream,
@@ -18,6 +20,8 @@ pub(crate) struct Connection {
     buffer: Vec<u8>,
     /// What the origin answers.
     right: Vec<u8>,
+    sent: u64,
+    refused: u64,
 }
 
 impl Connection {
@@ -31,6 +35,8 @@ impl Connection {
             request,
             buffer: vec![0; BUFFER],
             right: origin::body(),
+            sent: 0,
+            refused: 0,
         })
     }
 
@@ -68,10 +74,19 @@ impl Connection {
         }
     }
 
-    /// The same where only a 200 will do.
+    /// The same where only a 200 will do, or where values are new a 403 now and then.
     pub(crate) async fn pass(&mut self, counter: &Counter) -> Result<()> {
-        match self.exchange(counter).await? {
+        let status = self.exchange(counter).await?;
+        self.sent += 1;
+        match status {
             200 => Ok(()),
+            403 if self.request.varies() => {
+                self.refused += 1;
+                let most = 1 + self.sent / REFUSED_AT_MOST;
+                let (refused, sent) = (self.refused, self.sent);
+                ensure!(refused <= most, "answered 403 to {refused} of {sent}");
+                Ok(())
+            }
             status => bail!("answered {status}"),
         }
     }

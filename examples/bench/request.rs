@@ -184,9 +184,14 @@ impl Request {
         self.slots.len()
     }
 
+    /// Whether it has values that are new every time.
+    pub(crate) fn varies(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
     /// Gives every value that changes a new one.
     pub(crate) fn renew(&mut self, counter: &Counter) {
-        if self.slots.is_empty() {
+        if !self.varies() {
             return;
         }
         let first = counter.next().wrapping_mul(self.slots.len() as u64);

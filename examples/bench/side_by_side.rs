@@ -113,7 +113,8 @@ pub(crate) async fn measure(peers: &Peers, run: &Run) -> Result<Results> {
                 let weir = peers.get(Peer::Weir).filter(|_| peer == Peer::Weir);
                 if let (Some(weir), Shape::Form | Shape::Json) = (weir, shape) {
                     let request = shape.request(Values::Distinct);
-                    let sample = one(weir, &request, many, *time, counter).await?;
+                    let sample = one(weir, &request, many, *time, counter).await;
+                    let sample = sample.with_context(|| format!("{shape:?}, every value new"))?;
                     results
                         .0
                         .entry((shape, true, peer))
