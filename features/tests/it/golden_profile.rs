@@ -8,7 +8,7 @@
     clippy::panic
 )]
 
-use crate::golden::columns;
+use crate::golden::{columns, compare};
 use crate::support::Sample;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -138,24 +138,7 @@ fn computed() -> Value {
 
 #[test]
 fn a_profile_says_of_the_corpus_what_it_always_said() {
-    let computed = computed();
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(
-            GOLDEN,
-            serde_json::to_string_pretty(&computed).unwrap() + "\n",
-        )
-        .unwrap();
-        return;
-    }
-    let golden: Value = serde_json::from_str(&std::fs::read_to_string(GOLDEN).unwrap()).unwrap();
-    let (ours, theirs) = (
-        computed["requests"].as_array().unwrap(),
-        golden["requests"].as_array().unwrap(),
-    );
-    for (index, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-        assert_eq!(ours, theirs, "request {index}");
-    }
-    assert_eq!(computed, golden);
+    compare(&computed(), GOLDEN);
 }
 
 #[test]
