@@ -12,7 +12,7 @@
 //! ```
 //!
 //! `Q'v` is again a sum over the few columns, and `R` is a triangle no wider than the last hidden layer. What is large on the right
-//! and small on the left is summed in 64 bits. Four rows share each weight that is loaded.
+//! and small on the left is summed in 64 bits. Eight rows share each weight that is loaded.
 
 use std::fmt;
 
@@ -223,23 +223,22 @@ impl Member {
     fn errors<S: Simd>(
         &self,
         simd: S,
-        differences: &[Vec<Difference>; BLOCK],
+        differences: &[Vec<Difference>],
         buffers: &mut Buffers,
     ) -> [f64; BLOCK] {
         let Buffers { now, next, along } = buffers;
+        let rows = differences.len();
         for (row, differences) in now.iter_mut().zip(differences) {
-            self.first.sums(simd, differences, row);
+            self.first.sums(simd, differences, self.first_slope, row);
         }
-        dense::leak(now, self.first.outputs(), self.first_slope);
         for (layer, slope) in &self.hidden {
-            layer.apply(simd, now, next);
-            dense::leak(next, layer.outputs(), *slope);
+            layer.apply(simd, now, next, rows, *slope);
             std::mem::swap(now, next);
         }
-        self.last.apply(simd, now, next);
+        self.last.apply(simd, now, next, rows, 1.0);
         let mut errors = [0.0; BLOCK];
         for ((error, differences), output) in errors.iter_mut().zip(differences).zip(next.iter()) {
-            self.along.sums(simd, differences, along);
+            self.along.sums(differences, along);
             let square = self.square.of(differences);
             *error = square + fold::cross(along, output, self.last.outputs());
         }
@@ -315,13 +314,12 @@ impl WithSimd for Pass<'_> {
         } = workspace;
         let width = network.width().max(1);
         for block in rows.chunks(width * BLOCK) {
-            let mut rows = block.chunks_exact(width);
-            for differences in differences.iter_mut() {
-                match rows.next() {
-                    Some(row) => network.scaling.differences(row, differences),
-                    None => differences.clear(),
-                }
+            let rows = block.chunks_exact(width);
+            let count = rows.len();
+            for (row, differences) in rows.zip(differences.iter_mut()) {
+                network.scaling.differences(row, differences);
             }
+            let differences = differences.get(..count).unwrap_or_default();
             let mut products = [1.0_f32; BLOCK];
             for member in &network.members {
                 let errors = member.errors(simd, differences, buffers);
@@ -330,7 +328,7 @@ impl WithSimd for Pass<'_> {
                 }
             }
             let found = products.map(|product| product.powf(network.root));
-            errors.extend(found.into_iter().take(block.len() / width));
+            errors.extend(found.into_iter().take(count));
         }
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn choose(
             None
         }
         Err(why) => {
-            tracing::warn!(%why, "rows are scored by ONNX Runtime alone, which takes about twice as long");
+            tracing::warn!(%why, "rows are scored by ONNX Runtime alone, which takes several times as long");
             None
         }
     }

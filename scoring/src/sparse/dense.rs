@@ -1,14 +1,20 @@
-//! Layers that multiply everything with everything, for four rows at a time. Not here: layers that see mostly zeros (`columns`).
+//! Layers that multiply everything with everything, for eight rows at a time. Not here: layers that see mostly zeros (`columns`).
 
 use pulp::Simd;
 
 /// Rows that share each weight that is loaded.
-pub(super) const BLOCK: usize = 4;
+pub(super) const BLOCK: usize = 8;
+/// Rows that share them where there are fewer, or too few registers for the sums of more.
+const HALF: usize = 4;
+/// Registers that hold the sums of a block.
+const REGISTERS: usize = 32;
 /// Outputs that belong together in memory.
 const TILE: usize = 32;
 /// Vectors of each row whose sums are under way at a time. With four rows, eight sums: as many as can begin before the
-/// first is done, and no more than there are registers.
+/// first is done.
 const GROUP: usize = 2;
+/// Inputs that are gone through together, so that bounds are checked once for all of them.
+const RUN: usize = 16;
 
 /// A value of each row's for each input or output.
 pub(super) type Block = [Vec<f32>; BLOCK];
@@ -20,10 +26,10 @@ pub(super) struct Dense {
 
 struct Tile {
     bias: [f32; TILE],
-    /// The first input that any of these outputs depends on.
+    /// The first run of inputs that any of these outputs depends on.
     first: usize,
-    /// For each input from there on.
-    weights: Vec<[f32; TILE]>,
+    /// For each input from there on; of those that fill the last run up, none.
+    weights: Vec<[[f32; TILE]; RUN]>,
 }
 
 impl Dense {
@@ -39,15 +45,20 @@ impl Dense {
                 }
                 tile
             };
-            let all: Vec<[f32; TILE]> = (0..inputs)
-                .map(|input| fill(&|output| weight(input, output)))
+            let input = |input| match input < inputs {
+                true => fill(&|output| weight(input, output)),
+                false => [0.0; TILE],
+            };
+            let runs = (0..inputs).step_by(RUN);
+            let runs: Vec<[_; RUN]> = runs
+                .map(|from| std::array::from_fn(|at| input(from + at)))
                 .collect();
-            let first = all.iter().position(|weights| *weights != [0.0; TILE]);
-            let first = first.unwrap_or(inputs);
+            let first = runs.iter().position(|run| *run != [[0.0; TILE]; RUN]);
+            let first = first.unwrap_or(runs.len());
             Tile {
                 bias: fill(&|output| bias.get(output).copied().unwrap_or(0.0)),
                 first,
-                weights: all.into_iter().skip(first).collect(),
+                weights: runs.into_iter().skip(first).collect(),
             }
         };
         Self {
@@ -60,12 +71,41 @@ impl Dense {
         self.tiles.len() * TILE
     }
 
+    /// The outputs of the first `rows` rows of a block, after a `LeakyRelu` of this slope (1 is none).
     #[inline(always)]
-    pub(super) fn apply<S: Simd>(&self, simd: S, inputs: &Block, outputs: &mut Block) {
+    pub(super) fn apply<S: Simd>(
+        &self,
+        simd: S,
+        inputs: &Block,
+        outputs: &mut Block,
+        rows: usize,
+        slope: f32,
+    ) {
+        if S::REGISTER_COUNT >= REGISTERS && rows > HALF {
+            self.apply_to(simd, inputs, outputs, slope);
+            return;
+        }
+        let inputs = inputs.as_chunks::<HALF>().0;
+        let outputs = outputs.as_chunks_mut::<HALF>().0;
+        let halves = inputs.iter().zip(outputs);
+        for (inputs, outputs) in halves.take(rows.div_ceil(HALF)) {
+            self.apply_to(simd, inputs, outputs, slope);
+        }
+    }
+
+    #[inline(always)]
+    fn apply_to<S: Simd, const ROWS: usize>(
+        &self,
+        simd: S,
+        inputs: &[Vec<f32>; ROWS],
+        outputs: &mut [Vec<f32>; ROWS],
+        slope: f32,
+    ) {
         for (at, tile) in self.tiles.iter().enumerate() {
-            let inputs = inputs
-                .each_ref()
-                .map(|row| row.get(tile.first..).unwrap_or_default());
+            let inputs = inputs.each_ref().map(|row| {
+                let runs = row.as_chunks::<RUN>().0;
+                runs.get(tile.first..).unwrap_or_default()
+            });
             let mut outputs = outputs.each_mut().map(|row| {
                 let tile = row.as_chunks_mut::<TILE>().0.get_mut(at);
                 tile.map_or(&mut [] as &mut [f32], |tile| tile.as_mut_slice())
@@ -75,7 +115,7 @@ impl Dense {
                 for (output, sums) in outputs.iter_mut().zip(sums) {
                     let groups = S::as_mut_simd_f32s(output).0.as_chunks_mut::<GROUP>().0;
                     if let Some(output) = groups.get_mut(group) {
-                        *output = sums;
+                        *output = sums.map(|sum| leaky(simd, sum, slope));
                     }
                 }
             }
@@ -85,23 +125,26 @@ impl Dense {
 
 impl Tile {
     #[inline(always)]
-    fn sums<S: Simd>(
+    fn sums<S: Simd, const ROWS: usize>(
         &self,
         simd: S,
         group: usize,
-        [one, two, three, four]: [&[f32]; BLOCK],
-    ) -> [[S::f32s; GROUP]; BLOCK] {
-        let bias = vectors(simd, &self.bias, group);
-        let [mut first, mut second, mut third, mut fourth] = [bias; BLOCK];
-        let inputs = one.iter().zip(two).zip(three).zip(four);
-        for (weights, (((one, two), three), four)) in self.weights.iter().zip(inputs) {
-            let weights = vectors(simd, weights, group);
-            add(simd, &mut first, weights, *one);
-            add(simd, &mut second, weights, *two);
-            add(simd, &mut third, weights, *three);
-            add(simd, &mut fourth, weights, *four);
+        inputs: [&[[f32; RUN]]; ROWS],
+    ) -> [[S::f32s; GROUP]; ROWS] {
+        let mut sums = [vectors(simd, &self.bias, group); ROWS];
+        for (at, weights) in self.weights.iter().enumerate() {
+            let inputs = inputs.map(|row| row.get(at).unwrap_or(&[0.0; RUN]));
+            for (at, weights) in weights.iter().enumerate() {
+                let weights = vectors(simd, weights, group);
+                for (sums, row) in sums.iter_mut().zip(inputs) {
+                    let input = simd.splat_f32s(row.get(at).copied().unwrap_or(0.0));
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum = simd.mul_add_f32s(weight, input, *sum);
+                    }
+                }
+            }
         }
-        [first, second, third, fourth]
+        sums
     }
 }
 
@@ -114,18 +157,9 @@ fn vectors<S: Simd>(simd: S, tile: &[f32; TILE], group: usize) -> [S::f32s; GROU
     }
 }
 
+/// `LeakyRelu`, for slopes between 0 and 1.
 #[inline(always)]
-fn add<S: Simd>(simd: S, sums: &mut [S::f32s; GROUP], weights: [S::f32s; GROUP], input: f32) {
-    let input = simd.splat_f32s(input);
-    let ([one, two], [first, second]) = (sums, weights);
-    *one = simd.mul_add_f32s(first, input, *one);
-    *two = simd.mul_add_f32s(second, input, *two);
-}
-
-/// `LeakyRelu` of the first values of each row, for slopes between 0 and 1.
-#[inline(always)]
-pub(super) fn leak(block: &mut Block, count: usize, slope: f32) {
-    for value in block.iter_mut().flat_map(|row| row.iter_mut().take(count)) {
-        *value = value.max(*value * slope);
-    }
+pub(super) fn leaky<S: Simd>(simd: S, value: S::f32s, slope: f32) -> S::f32s {
+    // In this order: of a number and what is none, x86 takes the second.
+    simd.max_f32s(simd.mul_f32s(value, simd.splat_f32s(slope)), value)
 }

@@ -251,9 +251,16 @@ fn networks_of_all_sizes_have_their_errors() {
 #[test]
 fn processors_without_wide_instructions_get_the_same_numbers() {
     let weights = read::weights(&BASE.model).unwrap();
-    let scalar = Network::of(Arch::Scalar, &weights);
-    let rows = golden(0, 9);
-    assert_close(&ours(&scalar, &rows), &ours(&BASE.network, &rows));
+    let mut narrower = vec![Arch::Scalar];
+    #[cfg(target_arch = "x86_64")]
+    narrower.extend(pulp::x86::V3::try_new().map(Arch::V3));
+    for arch in narrower {
+        let network = Network::of(arch, &weights);
+        for count in [1, 4, 5, 8, 19] {
+            let rows = golden(0, count);
+            assert_close(&ours(&network, &rows), &ours(&BASE.network, &rows));
+        }
+    }
 }
 
 #[test]
