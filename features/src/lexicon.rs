@@ -5,7 +5,12 @@
 
 mod terms;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::Automaton;
+use aho_corasick::automaton::StateID;
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, MatchKind, StartKind};
+
+use crate::tokens::Present;
 
 pub(crate) use terms::FAMILY_TERMS;
 
@@ -106,7 +111,8 @@ struct Term {
 
 /// The terms of all families in one automaton.
 pub(crate) struct Lexicon {
-    automaton: AhoCorasick,
+    automaton: DFA,
+    start: StateID,
     terms: Vec<Term>,
 }
 
@@ -145,20 +151,37 @@ impl Lexicon {
             "raise SEEN_WORDS: {} terms",
             terms.len()
         );
-        let automaton = AhoCorasick::builder()
+        let automaton = DFA::builder()
             .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
+            .start_kind(StartKind::Unanchored)
+            .prefilter(false)
             .build(&patterns)
             .expect("the lexicon is well formed");
-        Self { automaton, terms }
+        let start = automaton.start_state(Anchored::No);
+        let start = start.expect("a start without anchor was asked for");
+        Self {
+            automaton,
+            start,
+            terms,
+        }
     }
 
     /// Counts the hits of a value, which `folded` is used to fold.
     pub(crate) fn hits(&self, value: &[u8], folded: &mut Vec<u8>) -> Hits {
-        fold(value, folded, None);
+        self.hits_in(value, true, folded)
+    }
+
+    /// As [`Self::hits`]; unless `folds`, folding would change nothing but case.
+    pub(crate) fn hits_in(&self, value: &[u8], folds: bool, folded: &mut Vec<u8>) -> Hits {
+        let text = if folds {
+            fold(value, folded, None);
+            folded
+        } else {
+            value
+        };
         let mut hits = Hits::default();
         let mut seen = [0u64; SEEN_WORDS];
-        self.each(folded, |index, family, _, _| {
+        self.each(text, |index, family, _, _| {
             let slot = family.index();
             let count = if self.terms.get(index).is_some_and(|term| term.is_word) {
                 &mut hits.words
@@ -200,19 +223,30 @@ impl Lexicon {
         found
     }
 
-    fn each(&self, folded: &[u8], mut found: impl FnMut(usize, Family, usize, usize)) {
-        for hit in self.automaton.find_overlapping_iter(folded) {
-            let index = hit.pattern().as_usize();
-            let Some(term) = self.terms.get(index) else {
+    /// Terms in a text that is folded but for its case, in the order of their ends.
+    fn each(&self, text: &[u8], mut found: impl FnMut(usize, Family, usize, usize)) {
+        let mut state = self.start;
+        for (at, byte) in text.iter().enumerate() {
+            let byte = byte.to_ascii_lowercase();
+            state = self.automaton.next_state(Anchored::No, state, byte);
+            if !self.automaton.is_special(state) || !self.automaton.is_match(state) {
                 continue;
-            };
-            let before = hit.start().checked_sub(1).and_then(|at| folded.get(at));
-            let after = folded.get(hit.end());
-            let left = !term.bounded_left
-                || !before.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
-            let right = !term.bounded_right || !after.is_some_and(|byte| is_word(*byte));
-            if left && right {
-                found(index, term.family, hit.start(), hit.end());
+            }
+            let end = at + 1;
+            for nth in 0..self.automaton.match_len(state) {
+                let pattern = self.automaton.match_pattern(state, nth);
+                let start = end - self.automaton.pattern_len(pattern);
+                let Some(term) = self.terms.get(pattern.as_usize()) else {
+                    continue;
+                };
+                let before = start.checked_sub(1).and_then(|at| text.get(at));
+                let after = text.get(end);
+                let left = !term.bounded_left
+                    || !before.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+                let right = !term.bounded_right || !after.is_some_and(|byte| is_word(*byte));
+                if left && right {
+                    found(pattern.as_usize(), term.family, start, end);
+                }
             }
         }
     }
@@ -221,6 +255,9 @@ impl Lexicon {
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
+
+/// Where none of these stands and no blank beside another, folding changes nothing but case.
+pub(crate) const FOLDED_BYTES: Present = Present::set(b"*+\t\r\x0b\x0c\0");
 
 /// Folds a value for matching; `offsets`, where wanted, tells for each folded byte where it came from.
 fn fold(value: &[u8], out: &mut Vec<u8>, mut offsets: Option<&mut Vec<usize>>) {
@@ -263,7 +300,11 @@ fn fold(value: &[u8], out: &mut Vec<u8>, mut offsets: Option<&mut Vec<usize>>) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use super::{Family, Lexicon};
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::{FOLDED_BYTES, Family, Lexicon, Present};
 
     fn families(value: &str) -> Vec<Family> {
         let lexicon = Lexicon::new();
@@ -310,6 +351,17 @@ mod tests {
             .collect();
         assert!(spans.contains(&&b"UNION"[..]));
         assert!(spans.contains(&&b"UNION/* x */SELECT"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_not_folded_has_the_same_hits(value in "[a-z UNIOSELCT'=(1.,\n_-]{0,40}") {
+            static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::new);
+            let value = format!("{value} Union Select sleep(1) {value}");
+            let folds = Present::of(value.bytes()).any(FOLDED_BYTES) || value.contains("  ");
+            let hits = LEXICON.hits_in(value.as_bytes(), folds, &mut Vec::new());
+            prop_assert_eq!(hits, LEXICON.hits(value.as_bytes(), &mut Vec::new()));
+        }
     }
 
     #[test]

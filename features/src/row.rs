@@ -6,20 +6,22 @@
     reason = "tables of 256 entries indexed by bytes, columns by constants"
 )]
 
+mod scan;
 mod structure;
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
 use crate::field::{Field, Marks};
-use crate::lexicon::{Family, Lexicon};
+use crate::lexicon::{FOLDED_BYTES, Family, Hits, Lexicon};
 use crate::limits::WINDOW;
 use crate::schema::{
     FAMILY_FEATURES, LEXICON_AT, PUNCTUATION, PUNCTUATION_AT, STATISTICS_AT, STRUCTURE_AT,
     TOKENS_AT, TRIGRAMS, TRIGRAMS_AT,
 };
-use crate::skeleton::{BLANK, CONTROL, DIGIT, EDGE, LETTER, OTHER, SYMBOL};
+use crate::skeleton::{BLANK, CONTROL, DIGIT, LETTER, OTHER, SYMBOL};
 use crate::tokens::{self, Present};
+use scan::Scan;
 
 /// The natural logarithm of 1 + n, tabled for the counts that a window can have.
 struct Logarithms(Vec<f32>);
@@ -36,46 +38,37 @@ impl Logarithms {
     }
 }
 
+/// What bytes add to the entropy, tabled for short values and bytes that are not in all places of them.
+struct Entropies(Vec<[f32; FEW]>);
+
+static ENTROPIES: LazyLock<Entropies> = LazyLock::new(|| {
+    let of = |length| std::array::from_fn(|count| entropy(count, length));
+    Entropies((0..=SHORT).map(of).collect())
+});
+
+/// The longest value whose entropies are tabled.
+const SHORT: usize = 160;
+/// Entropies are tabled for fewer occurrences than this.
+const FEW: usize = 24;
+
+impl Entropies {
+    /// Of a byte that stands so often in a value of this length.
+    fn of(&self, count: usize, length: usize) -> f32 {
+        match self.0.get(length).and_then(|table| table.get(count)) {
+            Some(entropy) => *entropy,
+            None => entropy(count, length),
+        }
+    }
+}
+
+fn entropy(count: usize, length: usize) -> f32 {
+    let share = count as f32 / length as f32;
+    share * share.log2()
+}
+
 thread_local! {
     /// The folded copy of a value for the lexicon; a buffer, so its content never matters.
     static FOLDED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// How often each byte occurs, and which bytes do.
-struct Counts {
-    of: [u16; 256],
-    distinct: [u8; 256],
-    len: usize,
-}
-
-impl Counts {
-    fn of(value: &[u8]) -> Self {
-        let mut counts = Self {
-            of: [0; 256],
-            distinct: [0; 256],
-            len: 0,
-        };
-        for &byte in value {
-            counts.add(byte);
-        }
-        counts
-    }
-
-    fn add(&mut self, slot: u8) {
-        let count = &mut self.of[usize::from(slot)];
-        if *count == 0 {
-            self.distinct[self.len] = slot;
-            self.len += 1;
-        }
-        *count = count.saturating_add(1);
-    }
-
-    /// The slots that occur, each with its count.
-    fn iter(&self) -> impl Iterator<Item = (u8, usize)> {
-        self.distinct[..self.len]
-            .iter()
-            .map(|slot| (*slot, usize::from(self.of[usize::from(*slot)])))
-    }
 }
 
 /// Writes the row of `field` into `out`, whose length the caller has checked.
@@ -83,45 +76,76 @@ pub(crate) fn write(lexicon: &Lexicon, field: &Field<'_>, out: &mut [f32]) {
     let logarithms = &*LOGARITHMS;
     out.fill(0.0);
     out[field.location.index()] = 1.0;
-    let counts = Counts::of(field.value);
-    statistics(
-        field,
-        &counts,
-        logarithms,
-        &mut out[STATISTICS_AT..PUNCTUATION_AT],
-    );
-    for (column, mark) in PUNCTUATION.iter().enumerate() {
-        out[PUNCTUATION_AT + column] = logarithms.of(usize::from(counts.of[usize::from(*mark)]));
+    let mut scan = Scan::new();
+    scan.read(field.value);
+    let present = Present::of(scan.bytes.distinct().iter().copied());
+    statistics(field, &scan, logarithms, out);
+    // Anything else than letters of another case is folded as well where one of these stands.
+    let folds = scan.wide_blanks || present.any(FOLDED_BYTES);
+    let hits = FOLDED.with_borrow_mut(|folded| lexicon.hits_in(field.value, folds, folded));
+    if hits != Hits::default() {
+        for family in 0..Family::COUNT {
+            let at = LEXICON_AT + family * FAMILY_FEATURES;
+            out[at] = logarithms.of(usize::from(hits.words[family]));
+            out[at + 1] = logarithms.of(usize::from(hits.marks[family]));
+            out[at + 2] = logarithms.of(usize::from(hits.distinct[family]));
+        }
     }
-    let hits = FOLDED.with_borrow_mut(|folded| lexicon.hits(field.value, folded));
-    for family in 0..Family::COUNT {
-        let at = LEXICON_AT + family * FAMILY_FEATURES;
-        out[at] = logarithms.of(usize::from(hits.words[family]));
-        out[at + 1] = logarithms.of(usize::from(hits.marks[family]));
-        out[at + 2] = logarithms.of(usize::from(hits.distinct[family]));
-    }
-    structure::write(field.value, &mut out[STRUCTURE_AT..TOKENS_AT]);
+    structure::write(field.value, present, &mut out[STRUCTURE_AT..TOKENS_AT]);
     tokens::write(
         field.value,
-        Present::of(counts.iter().map(|(byte, _)| byte)),
+        present,
         &mut out[TOKENS_AT..TOKENS_AT + tokens::WIDTH],
     );
-    trigrams(
-        field.value,
-        logarithms,
-        &mut out[TRIGRAMS_AT..TRIGRAMS_AT + TRIGRAMS],
-    );
+    let trigrams = &mut out[TRIGRAMS_AT..TRIGRAMS_AT + TRIGRAMS];
+    for (slot, count) in scan.trigrams.iter() {
+        trigrams[usize::from(slot)] = logarithms.of(count);
+    }
 }
 
-fn statistics(field: &Field<'_>, counts: &Counts, logarithms: &Logarithms, out: &mut [f32]) {
+/// What the statistics ask of a byte.
+#[derive(Clone, Copy)]
+struct Kind {
+    symbol: u8,
+    upper: bool,
+    vowel: bool,
+    /// The column of its count, 0 for none.
+    column: u8,
+}
+
+const KINDS: [Kind; 256] = {
+    let mut table = [Kind {
+        symbol: 0,
+        upper: false,
+        vowel: false,
+        column: 0,
+    }; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let letter = (byte as u8).to_ascii_lowercase();
+        table[byte].symbol = SYMBOL[byte];
+        table[byte].upper = (byte as u8).is_ascii_uppercase();
+        table[byte].vowel = matches!(letter, b'a' | b'e' | b'i' | b'o' | b'u');
+        byte += 1;
+    }
+    let mut mark = 0;
+    while mark < PUNCTUATION.len() {
+        table[PUNCTUATION[mark] as usize].column = (PUNCTUATION_AT + mark) as u8;
+        mark += 1;
+    }
+    table
+};
+
+/// Writes statistics and the counts of single marks.
+fn statistics(field: &Field<'_>, scan: &Scan, logarithms: &Logarithms, out: &mut [f32]) {
     let length = field.value.len().max(1) as f32;
     let (mut letters, mut digits, mut blanks, mut controls, mut others) = (0, 0, 0, 0, 0);
     let (mut upper, mut vowels, mut distinct) = (0, 0, 0);
     let mut entropy = 0.0;
-    for (byte, count) in counts.iter() {
-        let share = count as f32 / length;
-        entropy -= share * share.log2();
-        match SYMBOL[usize::from(byte)] {
+    for (byte, count) in scan.bytes.iter() {
+        entropy -= ENTROPIES.of(count, field.value.len());
+        let kind = KINDS[usize::from(byte)];
+        match kind.symbol {
             LETTER => letters += count,
             DIGIT => digits += count,
             BLANK => blanks += count,
@@ -129,15 +153,14 @@ fn statistics(field: &Field<'_>, counts: &Counts, logarithms: &Logarithms, out: 
             OTHER => others += count,
             _ => distinct += 1,
         }
-        upper += if byte.is_ascii_uppercase() { count } else { 0 };
-        vowels += if b"aeiouAEIOU".contains(&byte) {
-            count
-        } else {
-            0
-        };
+        upper += if kind.upper { count } else { 0 };
+        vowels += if kind.vowel { count } else { 0 };
+        if kind.column > 0 {
+            out[usize::from(kind.column)] = logarithms.of(count);
+        }
     }
     let plain = letters + digits + others;
-    let runs = Runs::of(field.value);
+    let runs = &scan.runs;
     let flag = |marks: Marks| f32::from(u8::from(field.marks.contains(marks)));
     let columns = [
         logarithms.of(field.value.len()),
@@ -163,87 +186,5 @@ fn statistics(field: &Field<'_>, counts: &Counts, logarithms: &Logarithms, out: 
         flag(Marks::LAYER_LIMIT),
         flag(Marks::NESTED),
     ];
-    out.copy_from_slice(&columns);
-}
-
-/// The longest runs of a value, in bytes.
-#[derive(Default)]
-struct Runs {
-    alphanumeric: usize,
-    digits: usize,
-    same: usize,
-    /// Bytes in words of 2 to 14 letters that stand between blanks, commas and full stops, as in prose.
-    prose: usize,
-}
-
-impl Runs {
-    fn of(value: &[u8]) -> Self {
-        let mut longest = Self::default();
-        let (mut alphanumeric, mut digits, mut same, mut word) = (0, 0, 0, 0);
-        let mut last = None;
-        let mut word_is_prose = true;
-        for &byte in value {
-            let symbol = SYMBOL[usize::from(byte)];
-            alphanumeric = if matches!(symbol, LETTER | DIGIT | OTHER) {
-                alphanumeric + 1
-            } else {
-                0
-            };
-            digits = if symbol == DIGIT { digits + 1 } else { 0 };
-            same = if last == Some(byte) { same + 1 } else { 1 };
-            last = Some(byte);
-            longest.alphanumeric = longest.alphanumeric.max(alphanumeric);
-            longest.digits = longest.digits.max(digits);
-            longest.same = longest.same.max(same);
-            if symbol == LETTER {
-                word += 1;
-                continue;
-            }
-            let ends = matches!(byte, b' ' | b',' | b'.' | b'\n' | b'\r' | b'!' | b'?');
-            longest.prose += if word_is_prose && ends && (2..=14).contains(&word) {
-                word
-            } else {
-                0
-            };
-            word = 0;
-            word_is_prose = ends;
-        }
-        longest.prose += if word_is_prose && (2..=14).contains(&word) {
-            word
-        } else {
-            0
-        };
-        longest
-    }
-}
-
-/// Hashed trigrams of the skeleton: repeated letters, digits, blanks and non-ASCII bytes collapse into one symbol.
-fn trigrams(value: &[u8], logarithms: &Logarithms, out: &mut [f32]) {
-    let mut counts = Counts::of(&[]);
-    let mut window = None;
-    let mut last = EDGE;
-    for symbol in value
-        .iter()
-        .map(|byte| SYMBOL[usize::from(*byte)])
-        .chain([EDGE])
-    {
-        if symbol == last && matches!(symbol, LETTER | DIGIT | BLANK | OTHER) {
-            continue;
-        }
-        if let Some(before) = window {
-            counts.add(trigram_slot([before, last, symbol]));
-        }
-        window = Some(last);
-        last = symbol;
-    }
-    for (slot, count) in counts.iter() {
-        out[usize::from(slot)] = logarithms.of(count);
-    }
-}
-
-/// Fibonacci hashing of three symbols (Knuth, The Art of Computer Programming 3, 6.4) into [`TRIGRAMS`] slots, one for each value of a byte.
-fn trigram_slot(symbols: [u8; 3]) -> u8 {
-    let [first, second, third] = symbols.map(u32::from);
-    let mixed = (first << 16 | second << 8 | third).wrapping_mul(0x9e37_79b1);
-    (mixed >> (32 - TRIGRAMS.trailing_zeros())) as u8
+    out[STATISTICS_AT..PUNCTUATION_AT].copy_from_slice(&columns);
 }

@@ -218,8 +218,21 @@ impl Found {
 pub(crate) struct Present(u128);
 
 impl Present {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a table of 256 entries indexed by bytes"
+    )]
     pub(crate) fn of(bytes: impl Iterator<Item = u8>) -> Self {
-        Self(bytes.fold(0, |set, byte| set | Self::bit(byte)))
+        static BITS: [u128; 256] = {
+            let mut bits = [0; 256];
+            let mut byte = 0;
+            while byte < 256 {
+                bits[byte] = Present::bit(byte as u8);
+                byte += 1;
+            }
+            bits
+        };
+        Self(bytes.fold(0, |set, byte| set | BITS[usize::from(byte)]))
     }
 
     const fn bit(byte: u8) -> u128 {
@@ -227,7 +240,7 @@ impl Present {
         if byte < 128 { 1 << byte } else { 0 }
     }
 
-    const fn set(bytes: &[u8]) -> Self {
+    pub(crate) const fn set(bytes: &[u8]) -> Self {
         let mut set = 0;
         let mut at = 0;
         while let Some((byte, _)) = bytes.split_at(at).1.split_first() {
@@ -237,7 +250,7 @@ impl Present {
         Self(set)
     }
 
-    const fn any(self, of: Self) -> bool {
+    pub(crate) const fn any(self, of: Self) -> bool {
         self.0 & of.0 != 0
     }
 
@@ -277,17 +290,17 @@ fn is_quiet(value: &[u8], present: Present) -> bool {
         && !value.starts_with(b"__")
 }
 
-fn find(value: &[u8], present: Present) -> Option<Found> {
-    let value = value.get(..WINDOW).unwrap_or(value);
-    if present.0 & !PLAIN.0 == 0
+/// No language can be told from the bytes of a value, and nothing that it begins or ends with says more.
+fn is_plain(value: &[u8], present: Present) -> bool {
+    present.0 & !PLAIN.0 == 0
         && !matches!(value.first(), Some(b'_' | b'.'))
         && !value.ends_with(b"--")
         && !value.starts_with(b"constructor.")
         && !server::may_be_blob(value)
-    {
-        return None;
-    }
-    let mut found = Found::new();
+}
+
+/// Finds what is in a value that is not plain.
+fn find(value: &[u8], present: Present, found: &mut Found) {
     TOKENS.with_borrow_mut(|tokens| {
         tokens.clear();
         if is_quiet(value, present) {
@@ -296,11 +309,11 @@ fn find(value: &[u8], present: Present) -> Option<Found> {
                 tokens,
                 present,
             };
-            script::addresses(text, &mut found);
-            shell::first(text, &mut found);
-            server::blobs(value, &mut found);
-            place::find(text, &mut found);
-            phrases::find(text, &mut found);
+            script::addresses(text, found);
+            shell::first(text, found);
+            server::blobs(value, found);
+            place::find(text, found);
+            phrases::find(text, found);
             return;
         }
         lex::lex(value, tokens);
@@ -309,21 +322,28 @@ fn find(value: &[u8], present: Present) -> Option<Found> {
             tokens,
             present,
         };
-        sql::find(text, &mut found);
-        script::find(text, &mut found);
-        shell::find(text, &mut found);
-        template::find(text, &mut found);
-        server::find(text, &mut found);
-        place::find(text, &mut found);
-        phrases::find(text, &mut found);
+        sql::find(text, found);
+        script::find(text, found);
+        shell::find(text, found);
+        template::find(text, found);
+        server::find(text, found);
+        place::find(text, found);
+        phrases::find(text, found);
     });
-    Some(found)
+}
+
+/// The part of a value that is looked at.
+fn head(value: &[u8]) -> &[u8] {
+    value.get(..WINDOW).unwrap_or(value)
 }
 
 /// Writes the columns of [`COLUMNS`] into `out`, which is zero.
 pub(crate) fn write(value: &[u8], present: Present, out: &mut [f32]) {
-    if let Some(found) = find(value, present) {
-        found.write(value.len().min(WINDOW), out);
+    let value = head(value);
+    if !is_plain(value, present) {
+        let mut found = Found::new();
+        find(value, present, &mut found);
+        found.write(value.len(), out);
     }
 }
 
@@ -341,8 +361,12 @@ pub struct Syntax {
 /// What the tokenizers recognise in a decoded value, for explanations; the ranges are not empty and lie in `value`.
 #[must_use]
 pub fn syntax(value: &[u8]) -> Vec<Syntax> {
-    let found = find(value, Present::of(value.iter().copied()));
-    let spans = found.iter().flat_map(|found| found.spans());
+    let present = Present::of(value.iter().copied());
+    let mut found = Found::new();
+    if !is_plain(head(value), present) {
+        find(head(value), present, &mut found);
+    }
+    let spans = found.spans().iter();
     spans
         .filter(|span| span.start < span.end && usize::from(span.end) <= value.len())
         .map(|span| Syntax {

@@ -238,7 +238,7 @@ impl Member {
         self.last.apply(simd, now, next, rows, 1.0);
         let mut errors = [0.0; BLOCK];
         for ((error, differences), output) in errors.iter_mut().zip(differences).zip(next.iter()) {
-            self.along.sums(differences, along);
+            self.along.sums(simd, differences, along);
             let square = self.square.of(differences);
             *error = square + fold::cross(along, output, self.last.outputs());
         }

@@ -11,7 +11,7 @@ use super::host::mixed;
 use super::key_profile::KeyProfile;
 use super::known::CLIP;
 use super::request_parts::{
-    self, Duplicates, belongs_to_host, extension, field_hash, is_name, is_parameter,
+    self, Duplicates, Parameters, belongs_to_host, extension, field_hash, is_name, is_parameter,
     is_request_path, segment_hash, with_name,
 };
 use super::site::{EndpointProfile, HostProfile, MATURE};
@@ -339,6 +339,7 @@ impl Names {
             duplicates: 0,
         };
         let mut duplicates = Duplicates::new();
+        let mut parameters = Parameters::new(hasher);
         let mut present = 0u32;
         for field in fields.iter() {
             if is_name(&field) {
@@ -347,7 +348,7 @@ impl Names {
                 names.unknown += u32::from(!endpoint.names.has(name));
             }
             if is_parameter(&field) {
-                let key = field_hash(hasher, &field);
+                let key = parameters.hash(&field);
                 duplicates.add(key);
                 if let Ok(at) = endpoint.required.binary_search(&key) {
                     present |= 1 << at;

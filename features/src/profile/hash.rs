@@ -74,12 +74,16 @@ fn write_runs(hasher: &mut SipHasher13, name: &[u8]) {
 }
 
 /// The hash of a value without case.
-pub(crate) fn folded_hash(hasher: SipHasher13, value: &[u8]) -> u64 {
-    stream(
-        hasher,
-        Domain::Value,
-        value.iter().map(u8::to_ascii_lowercase),
-    )
+pub(crate) fn folded_hash(mut hasher: SipHasher13, value: &[u8]) -> u64 {
+    let mut piece = [0u8; 64];
+    for bytes in value.chunks(piece.len()) {
+        for (slot, byte) in piece.iter_mut().zip(bytes) {
+            *slot = byte.to_ascii_lowercase();
+        }
+        hasher.write(piece.get(..bytes.len()).unwrap_or_default());
+    }
+    hasher.write_u8(Domain::Value as u8);
+    hasher.finish()
 }
 
 /// The hash of a value's skeleton.
@@ -117,6 +121,14 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn values_hash_without_case_as_in_one_piece(value in prop::collection::vec(any::<u8>(), 0..200)) {
+            let key = hasher(&ProfileKey::new([3; 16]));
+            let whole = hash(key, Domain::Value, &value.to_ascii_lowercase());
+            prop_assert_eq!(folded_hash(key, &value), whole);
+            prop_assert_eq!(stream(key, Domain::Value, value.to_ascii_lowercase().into_iter()), whole);
+        }
+
         #[test]
         fn names_hash_whole_as_in_runs(name in "[a-z0-9_.\\[\\]]{0,40}|\\PC{0,20}") {
             let key = hasher(&ProfileKey::new([3; 16]));

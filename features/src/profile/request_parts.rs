@@ -135,6 +135,42 @@ pub(crate) fn field_hash(hasher: SipHasher13, field: &Field<'_>) -> u64 {
     }
 }
 
+/// Hashes of the parameters of one request, of which arrays in JSON bring the same ones over and over.
+pub(crate) struct Parameters<'f> {
+    hasher: SipHasher13,
+    last: [Option<(Location, &'f [u8], u64)>; REMEMBERED],
+}
+
+/// Parameters whose hashes are remembered: more than most objects in arrays have.
+const REMEMBERED: usize = 32;
+
+impl<'f> Parameters<'f> {
+    pub(crate) fn new(hasher: SipHasher13) -> Self {
+        Self {
+            hasher,
+            last: [None; REMEMBERED],
+        }
+    }
+
+    /// The hash of a field that is a parameter, as [`field_hash`] has it.
+    pub(crate) fn hash(&mut self, field: &Field<'f>) -> u64 {
+        let (location, key) = (field.location, field.key);
+        let end = key.iter().rev().take(3);
+        let place = end.fold(key.len(), |sum, byte| sum * 5 + usize::from(*byte));
+        let Some(slot) = self.last.get_mut(place % REMEMBERED) else {
+            return field_hash(self.hasher, field);
+        };
+        match *slot {
+            Some((known, of, hash)) if known == location && of == key => hash,
+            _ => {
+                let hash = field_hash(self.hasher, field);
+                *slot = Some((location, key, hash));
+                hash
+            }
+        }
+    }
+}
+
 /// Tells the hash of a parameter's nested values from that of its own: the fractional part of the golden ratio.
 const NESTED: u64 = 0x9e37_79b9_7f4a_7c15;
 

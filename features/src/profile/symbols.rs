@@ -168,22 +168,25 @@ pub(crate) struct Summary {
 impl Summary {
     pub(crate) fn of(value: &[u8]) -> Self {
         let mut counts = [0u16; CLASSES];
+        let mut classes = 0;
         for byte in value {
-            let count = &mut counts[usize::from(CLASS[usize::from(*byte)])];
+            let class = CLASS[usize::from(*byte)];
+            classes |= 1u64 << class;
+            let count = &mut counts[usize::from(class)];
             *count = count.saturating_add(1);
         }
-        let classes = counts.iter().enumerate().fold(0, |bits, (class, count)| {
-            bits | u64::from(*count > 0) << class
-        });
         let length = value.len().max(1) as f32;
         let share = |count: u16| f32::from(count) / length;
         let marks: u16 = counts[FIRST_MARK..].iter().sum();
         Self {
             length: value.len(),
             classes,
-            marks: std::array::from_fn(|mark| {
-                counts[FIRST_MARK + mark].min(u16::from(MOST_COUNTED)) as u8
-            }),
+            marks: match marks {
+                0 => [0; MARK_CLASSES],
+                _ => std::array::from_fn(|mark| {
+                    counts[FIRST_MARK + mark].min(u16::from(MOST_COUNTED)) as u8
+                }),
+            },
             shares: [
                 share(counts[0] + counts[1]),
                 share(counts[2]),
@@ -283,12 +286,35 @@ fn kinds(value: &[u8], classes: u64) -> u16 {
         only(LOWER | UPPER | DIGITS | class(b'_') | class(b'-') | class(b'.')),
     );
     let unsigned = value.strip_prefix(b"-").unwrap_or(value);
-    let integer = !unsigned.is_empty() && unsigned.iter().all(u8::is_ascii_digit);
+    let minus = class(b'-');
+    // What is looked at byte by byte is so only where no other class occurs.
+    let integer =
+        only(DIGITS | minus) && !unsigned.is_empty() && unsigned.iter().all(u8::is_ascii_digit);
     is(Kind::Integer, integer);
-    is(Kind::Number, integer || is_number(unsigned));
+    let decimal = DIGITS | minus | class(b'.') | class(b',');
+    is(
+        Kind::Number,
+        integer || only(decimal) && is_number(unsigned),
+    );
     is(
         Kind::Boolean,
         value.len() <= 5
+            && matches!(
+                value.first(),
+                Some(
+                    b'0' | b'1'
+                        | b't'
+                        | b'T'
+                        | b'f'
+                        | b'F'
+                        | b'y'
+                        | b'Y'
+                        | b'n'
+                        | b'N'
+                        | b'o'
+                        | b'O'
+                )
+            )
             && [
                 &b"0"[..],
                 b"1",
@@ -302,15 +328,17 @@ fn kinds(value: &[u8], classes: u64) -> u16 {
             .iter()
             .any(|word| value.eq_ignore_ascii_case(word)),
     );
-    let hex = value
-        .iter()
-        .all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
+    let hex = only(LOWER | UPPER | DIGITS | minus)
+        && value
+            .iter()
+            .all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
     is(Kind::Uuid, hex && is_uuid(value));
+    is(Kind::Hex, hex && value.len() >= 8 && classes & minus == 0);
+    let marks = minus | class(b'/') | class(b':') | class(b'.') | class(b'+');
     is(
-        Kind::Hex,
-        hex && value.len() >= 8 && classes & (class(b'-')) == 0,
+        Kind::Date,
+        only(DIGITS | UPPER | BLANKS | marks) && is_date(value),
     );
-    is(Kind::Date, is_date(value));
     is(Kind::Email, classes & class(b'@') != 0 && is_email(value));
     let url = value.starts_with(b"http://") || value.starts_with(b"https://");
     let plain = classes & (BLANKS | class(b'<') | class(b'"') | class(b'\'')) == 0;
@@ -365,3 +393,6 @@ fn is_email(value: &[u8]) -> bool {
         |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+');
     !name.is_empty() && name.iter().all(word) && host.contains(&b'.') && host.iter().all(word)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,19 @@
     reason = "columns by constants, the caller passes exactly that many"
 )]
 
-/// Writes the columns named in [`crate::schema`] under "structure".
-pub(super) fn write(value: &[u8], out: &mut [f32]) {
+use crate::tokens::Present;
+
+/// A value without any of these has zeros in all columns.
+const NEEDED: Present = Present::set(b"'\"`()[]{}<>=;|&#/*-\0");
+
+/// Writes the columns named in [`crate::schema`] under "structure" into `out`, which is zero.
+pub(super) fn write(value: &[u8], present: Present, out: &mut [f32]) {
+    if present.any(NEEDED) {
+        write_all(value, out);
+    }
+}
+
+fn write_all(value: &[u8], out: &mut [f32]) {
     let mut quotes = [0usize; 3];
     let mut depth = [0i32; 4];
     let mut early = 0usize;
@@ -138,4 +149,21 @@ fn begins_with_break(value: &[u8]) -> bool {
         || text.starts_with(b"\"/>")
         || text.starts_with(b"*/")
         || text.starts_with(b"-->")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn values_that_are_passed_over_have_zeros(value in prop::collection::vec(any::<u8>(), 0..20)) {
+            let present = Present::of(value.iter().copied());
+            let mut columns = [0.0; 11];
+            write_all(&value, &mut columns);
+            prop_assert!(present.any(NEEDED) || columns == [0.0; 11], "{:?}: {:?}", value, columns);
+        }
+    }
 }

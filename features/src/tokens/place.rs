@@ -51,6 +51,10 @@ const ROOTS: [&[u8]; 7] = [
     b"/root/.",
 ];
 
+/// What segments end with, and what their names do.
+const BREAKS: Present = Present::set(b"/\\?#&= \"'\0<>\n");
+const TAILS: Present = Present::set(b";:%,|`)}");
+
 /// A walk along a path, segment by segment.
 #[derive(Default)]
 struct Walk {
@@ -68,7 +72,7 @@ fn path(value: &[u8], found: &mut Found) {
     let mut walk = Walk::default();
     let mut at = 0;
     while at <= value.len() {
-        let length = run(value, at, |byte| !b"/\\?#&= \"'\0<>\n".contains(&byte));
+        let length = run(value, at, |byte| !BREAKS.has(byte));
         let segment = value.get(at..at + length).unwrap_or_default();
         let is_path = matches!(byte(value, at + length), b'/' | b'\\');
         walk.step(segment, at, is_path);
@@ -119,7 +123,7 @@ impl Walk {
             return;
         }
         let name = segment
-            .split(|byte| b";:%,|`)}".contains(byte))
+            .split(|byte| TAILS.has(*byte))
             .next()
             .unwrap_or_default();
         let classes = if (3..=24).contains(&segment.len()) {

@@ -160,8 +160,27 @@ static WORDS: LazyLock<HashMap<&'static [u8], u32, foldhash::fast::FixedState>> 
         words
     });
 
+/// Which lengths words have that begin with a byte, as bits: most words of a text need not be looked up.
+static LENGTHS: LazyLock<[u64; 256]> = LazyLock::new(|| {
+    let mut lengths = [0; 256];
+    for word in WORDS.keys() {
+        let first = word
+            .first()
+            .and_then(|byte| lengths.get_mut(usize::from(*byte)));
+        if let Some(lengths) = first {
+            *lengths |= 1u64.checked_shl(word.len() as u32).unwrap_or(0);
+        }
+    }
+    lengths
+});
+
 /// The classes of a word, whatever its case; 0 for one that no table has.
 pub(super) fn bits(word: &[u8]) -> u32 {
+    let first = word.first().map_or(0, u8::to_ascii_lowercase);
+    let lengths = LENGTHS.get(usize::from(first)).copied().unwrap_or(0);
+    if lengths.checked_shr(word.len() as u32).unwrap_or(0) & 1 == 0 {
+        return 0;
+    }
     let mut folded = [0u8; LONGEST];
     let Some(folded) = folded.get_mut(..word.len()) else {
         return 0;

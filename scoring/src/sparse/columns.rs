@@ -13,25 +13,30 @@ pub(super) struct Difference {
     pub(super) by: f64,
 }
 
-/// Outputs that are summed at a time in 32 bits.
-const TILE: usize = 64;
-/// Vectors whose sums are under way at a time: an addition takes as long as four begin.
+/// Outputs are filled up to a multiple of this many.
+const TILE: usize = 128;
+/// Twice so many vectors' sums are under way at a time: an addition takes as long as eight begin.
 const GROUP: usize = 4;
-/// Outputs that are summed at a time in 64 bits: four vectors of the widest kind, eight of the next.
-const WIDE_TILE: usize = 32;
+/// From so many lanes on there are registers for 64 sums of 64 bits.
+const WIDE_LANES: usize = 16;
+
+/// Weights that begin where a line of the processor's caches does, so that none is read across two.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Aligned<T>(pub(super) T);
 
 /// Sums in 32 bits.
 pub(super) struct Columns {
     /// The sums of a row of zeros.
     zero: Vec<[f32; TILE]>,
     /// The tiles of each column.
-    columns: Vec<[f32; TILE]>,
+    columns: Vec<Aligned<[f32; TILE]>>,
 }
 
 /// Sums in 64 bits, of weights that were rounded to 32: what they are read from fits a processor's second cache.
 pub(super) struct Wide {
-    zero: Vec<[f64; WIDE_TILE]>,
-    columns: Vec<[f32; WIDE_TILE]>,
+    zero: Vec<[f64; TILE]>,
+    columns: Vec<Aligned<[f32; TILE]>>,
 }
 
 impl Columns {
@@ -39,7 +44,7 @@ impl Columns {
     pub(super) fn new(zero: &[f64], columns: impl Iterator<Item = Vec<f64>>) -> Self {
         Self {
             zero: tiles(zero, round),
-            columns: columns.flat_map(|column| tiles(&column, round)).collect(),
+            columns: aligned(columns),
         }
     }
 
@@ -59,26 +64,42 @@ impl Columns {
     ) {
         let tiles = sums.as_chunks_mut::<TILE>().0.iter_mut();
         for (at, (sums, zero)) in tiles.zip(&self.zero).enumerate() {
-            let groups = S::as_mut_simd_f32s(sums).0.as_chunks_mut::<GROUP>().0;
-            let zeros = S::as_simd_f32s(zero).0.as_chunks::<GROUP>().0;
-            for (group, (sums, zero)) in groups.iter_mut().zip(zeros).enumerate() {
-                let mut sum = *zero;
+            let sums = pairs_mut::<S>(sums).iter_mut().zip(pairs::<S>(zero));
+            for (pair, (sums, zero)) in sums.enumerate() {
+                let [mut one, mut two] = *zero;
                 for difference in differences {
                     let tile = difference.column * self.zero.len() + at;
-                    let tile = self.columns.get(tile).unwrap_or(&[0.0; TILE]);
-                    let weights = S::as_simd_f32s(tile).0.as_chunks::<GROUP>().0;
-                    let Some(weights) = weights.get(group) else {
+                    let Aligned(tile) = self.columns.get(tile).unwrap_or(&Aligned([0.0; TILE]));
+                    let Some([first, second]) = pairs::<S>(tile).get(pair) else {
                         continue;
                     };
                     let by = simd.splat_f32s(round(difference.by));
-                    for (sum, weight) in sum.iter_mut().zip(weights) {
+                    for (sum, weight) in one.iter_mut().zip(first) {
+                        *sum = simd.mul_add_f32s(*weight, by, *sum);
+                    }
+                    for (sum, weight) in two.iter_mut().zip(second) {
                         *sum = simd.mul_add_f32s(*weight, by, *sum);
                     }
                 }
-                *sums = sum.map(|sum| leaky(simd, sum, slope));
+                *sums = [one, two].map(|group| group.map(|sum| leaky(simd, sum, slope)));
             }
         }
     }
+}
+
+/// Two groups of vectors.
+type Pair<S> = [[<S as Simd>::f32s; GROUP]; 2];
+
+#[inline(always)]
+fn pairs<S: Simd>(tile: &[f32; TILE]) -> &[Pair<S>] {
+    let groups = S::as_simd_f32s(tile).0.as_chunks::<GROUP>().0;
+    groups.as_chunks::<2>().0
+}
+
+#[inline(always)]
+fn pairs_mut<S: Simd>(tile: &mut [f32; TILE]) -> &mut [Pair<S>] {
+    let groups = S::as_mut_simd_f32s(tile).0.as_chunks_mut::<GROUP>().0;
+    groups.as_chunks_mut::<2>().0
 }
 
 impl Wide {
@@ -86,32 +107,54 @@ impl Wide {
     pub(super) fn new(zero: &[f64], columns: impl Iterator<Item = Vec<f64>>) -> Self {
         Self {
             zero: tiles(zero, |value| value),
-            columns: columns.flat_map(|column| tiles(&column, round)).collect(),
+            columns: aligned(columns),
         }
     }
 
     /// Sums of a row, those that fill the last tile up included.
     pub(super) fn outputs(&self) -> usize {
-        self.zero.len() * WIDE_TILE
+        self.zero.len() * TILE
     }
 
-    /// The sums of a row. Written without `pulp`, which has no way from 32 to 64 bits; in a function that it dispatches to, the compiler uses the same
-    /// instructions.
+    /// The sums of a row.
     #[inline(always)]
-    pub(super) fn sums(&self, differences: &[Difference], sums: &mut [f64]) {
-        let tiles = sums.as_chunks_mut::<WIDE_TILE>().0.iter_mut();
-        for (at, (sums, zero)) in tiles.zip(&self.zero).enumerate() {
-            let mut sum = *zero;
-            for difference in differences {
-                let tile = difference.column * self.zero.len() + at;
-                let tile = self.columns.get(tile).unwrap_or(&[0.0; WIDE_TILE]);
-                for (sum, weight) in sum.iter_mut().zip(tile) {
-                    *sum = f64::from(*weight).mul_add(difference.by, *sum);
-                }
-            }
-            *sums = sum;
+    pub(super) fn sums<S: Simd>(&self, _simd: S, differences: &[Difference], sums: &mut [f64]) {
+        if S::F32_LANES >= WIDE_LANES {
+            self.sums_by::<64>(differences, sums);
+        } else {
+            self.sums_by::<32>(differences, sums);
         }
     }
+
+    /// With so many sums under way at a time. Written without `pulp`, which has no way from 32 to 64 bits; in a function that it
+    /// dispatches to, the compiler uses the same instructions.
+    #[inline(always)]
+    fn sums_by<const GROUP: usize>(&self, differences: &[Difference], sums: &mut [f64]) {
+        let tiles = sums.as_chunks_mut::<TILE>().0.iter_mut();
+        for (at, (sums, zero)) in tiles.zip(&self.zero).enumerate() {
+            let groups = sums.as_chunks_mut::<GROUP>().0.iter_mut();
+            let zeros = zero.as_chunks::<GROUP>().0;
+            for (group, (sums, zero)) in groups.zip(zeros).enumerate() {
+                let mut sum = *zero;
+                for difference in differences {
+                    let tile = difference.column * self.zero.len() + at;
+                    let Aligned(tile) = self.columns.get(tile).unwrap_or(&Aligned([0.0; TILE]));
+                    let Some(weights) = tile.as_chunks::<GROUP>().0.get(group) else {
+                        continue;
+                    };
+                    for (sum, weight) in sum.iter_mut().zip(weights) {
+                        *sum = f64::from(*weight).mul_add(difference.by, *sum);
+                    }
+                }
+                *sums = sum;
+            }
+        }
+    }
+}
+
+fn aligned(columns: impl Iterator<Item = Vec<f64>>) -> Vec<Aligned<[f32; TILE]>> {
+    let tiles = columns.flat_map(|column| tiles(&column, round));
+    tiles.map(Aligned).collect()
 }
 
 /// Values in tiles, the last one filled up with zeros.

@@ -2,6 +2,8 @@
 
 use pulp::Simd;
 
+use super::columns::Aligned;
+
 /// Rows that share each weight that is loaded.
 pub(super) const BLOCK: usize = 8;
 /// Rows that share them where there are fewer, or too few registers for the sums of more.
@@ -29,7 +31,7 @@ struct Tile {
     /// The first run of inputs that any of these outputs depends on.
     first: usize,
     /// For each input from there on; of those that fill the last run up, none.
-    weights: Vec<[[f32; TILE]; RUN]>,
+    weights: Vec<Aligned<[[f32; TILE]; RUN]>>,
 }
 
 impl Dense {
@@ -58,7 +60,7 @@ impl Dense {
             Tile {
                 bias: fill(&|output| bias.get(output).copied().unwrap_or(0.0)),
                 first,
-                weights: runs.into_iter().skip(first).collect(),
+                weights: runs.into_iter().skip(first).map(Aligned).collect(),
             }
         };
         Self {
@@ -132,7 +134,7 @@ impl Tile {
         inputs: [&[[f32; RUN]]; ROWS],
     ) -> [[S::f32s; GROUP]; ROWS] {
         let mut sums = [vectors(simd, &self.bias, group); ROWS];
-        for (at, weights) in self.weights.iter().enumerate() {
+        for (at, Aligned(weights)) in self.weights.iter().enumerate() {
             let inputs = inputs.map(|row| row.get(at).unwrap_or(&[0.0; RUN]));
             for (at, weights) in weights.iter().enumerate() {
                 let weights = vectors(simd, weights, group);
