@@ -10,6 +10,7 @@ mod folds;
 mod held_out;
 mod publish;
 pub mod request;
+mod set_aside;
 mod site_profile;
 pub mod timeline;
 mod usual;
@@ -24,7 +25,6 @@ use weir_features::profile::ProfileBuilder;
 use weir_scoring::bundle::{Bundle, KnownSites, PROFILE};
 use weir_scoring::calibration::Calibration;
 use weir_scoring::ort::Runtime;
-use weir_scoring::reason::SecretKeys;
 use weir_scoring::record::{Label, OwnedRequest};
 
 pub use held_out::{FOLDS, HeldOut};
@@ -190,7 +190,7 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
     let request = request_part(&requests, &held_out, options, progress, stop)?;
     let sites: Vec<u64> = requests.iter().map(timeline::site).collect();
     let no_measure = match &field.outcome {
-        Some(outcome) if other_sites => outcome.no_measure(&corpus, &without_profile),
+        Some(outcome) if other_sites => outcome.no_measure(&without_profile),
         // An application that takes code is measured with it.
         Some(outcome) => outcome.quarantined.clone(),
         None => Vec::new(),
@@ -206,7 +206,9 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
             .map_or(&[], |outcome| &outcome.lookalikes),
         no_measure: &no_measure,
     };
-    let calibrating = calibrating(&corpus, &requests, &held_out, &field, options, progress);
+    let outcome = field.outcome.as_ref();
+    let calibrating =
+        set_aside::calibrating(&corpus, &requests, &held_out, outcome, options, progress);
     let few = distinct_held_out(&corpus, &calibrating) < calibrate::LEAST_REQUESTS;
     let base_calibration = base
         .as_ref()
@@ -222,7 +224,7 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
     let calibrated = calibrate(&corpus, &calibrating, errors, kept, &others)?;
 
     stop.check()?;
-    let quarantine = review(&corpus, field.outcome.as_ref(), options)?;
+    let quarantine = set_aside::review(&corpus, outcome, options)?;
     let contents = publish::Contents {
         requests: &requests,
         corpus: &corpus,
@@ -235,7 +237,6 @@ pub fn fit(options: &FitOptions, progress: Progress, stop: &Stop) -> anyhow::Res
         options,
     };
     let (id, detectors) = publish::publish(&contents, runtime, stop)?;
-    let outcome = field.outcome.as_ref();
     Ok(FitReport {
         out: options.out.clone(),
         id,
@@ -378,54 +379,6 @@ fn request_part(
     let detector = RequestDetector::train(&vectors, &order, held_out, options, progress, stop)?;
     let errors = detector.errors(&vectors);
     Ok(Some(RequestPart { detector, errors }))
-}
-
-/// Which held-out requests calibrate. Of many sites every kind of odd request is to be expected, and calibrates; of one
-/// site, so many are a sign of attacks.
-fn calibrating(
-    corpus: &Corpus,
-    requests: &[LabelledRequest],
-    held_out: &[bool],
-    field: &FieldPart,
-    options: &FitOptions,
-    progress: Progress,
-) -> Vec<bool> {
-    let by_time = options.held_out.resolve(requests) == HeldOut::Time;
-    let Some(outcome) = field.outcome.as_ref().filter(|_| by_time) else {
-        return held_out.to_vec();
-    };
-    let kept = contamination::calibrating(corpus, held_out, &outcome.quarantined);
-    let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count();
-    let dropped = count(held_out) - count(&kept);
-    if dropped > 0 {
-        progress.note(&format!(
-            "the capture was attacked, or the application takes code in many places: {dropped} of {} held-out requests \
-             look like attacks and do not calibrate; read the list of what was set aside",
-            count(held_out)
-        ));
-    }
-    kept
-}
-
-fn review(
-    corpus: &Corpus,
-    outcome: Option<&FieldOutcome>,
-    options: &FitOptions,
-) -> anyhow::Result<Option<PathBuf>> {
-    let Some(outcome) = outcome.filter(|outcome| !outcome.quarantined.is_empty()) else {
-        return Ok(None);
-    };
-    let file = options.quarantine.clone().unwrap_or_else(|| {
-        let mut name = options.out.clone().into_os_string();
-        name.push(".quarantine.jsonl");
-        PathBuf::from(name)
-    });
-    if let Some(parent) = file.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    contamination::write_review(corpus, &outcome.quarantined, &SecretKeys::default(), &file)
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(Some(file))
 }
 
 fn describe_error(outcome: &FieldOutcome) -> String {

@@ -197,7 +197,7 @@ fn in_body(case: &mut Case, text: &str, placement: usize, choices: &mut Choices<
     case.steps.push(name);
     case.headers
         .push(("Content-Type", kind.as_bytes().to_vec()));
-    case.body = match choices.below(8) {
+    case.body = match choices.below(9) {
         0 => {
             case.steps.push("UTF-16LE with mark");
             [b"\xff\xfe".to_vec(), utf16(&body, u16::to_le_bytes)].concat()
@@ -227,6 +227,15 @@ fn in_body(case: &mut Case, text: &str, placement: usize, choices: &mut Choices<
             let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
             zlib.write_all(body.as_bytes()).unwrap_or_default();
             zlib.finish().unwrap_or_default()
+        }
+        5 => {
+            case.steps.push("br");
+            case.headers.push(("Content-Encoding", b"br".to_vec()));
+            let mut packed = Vec::new();
+            let settings = brotli::enc::BrotliEncoderParams::default();
+            brotli::BrotliCompress(&mut body.as_bytes(), &mut packed, &settings)
+                .unwrap_or_default();
+            packed
         }
         _ => body.into_bytes(),
     };

@@ -9,13 +9,8 @@
 //! to the application, however it looks.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
 
 use ndarray::ArrayView2;
-use serde_json::json;
-use weir_scoring::reason::SecretKeys;
 
 use super::corpus::{Corpus, RowFacts};
 
@@ -172,63 +167,16 @@ pub fn calibrating(corpus: &Corpus, held_out: &[bool], quarantined: &[u32]) -> V
 /// A row that the trained detector takes for an attack has an error beyond this share of those of attacks.
 const MILDEST_TAKEN: f64 = 0.1;
 
-/// Rows that say nothing of how high ordinary errors are at their location, ascending: those set aside, and those with
-/// words of code that the trained detector takes for attacks too, by `errors` of the corpus and of `attacks`. One body
-/// in a hundred that is an attack would otherwise be the measure of all others.
+/// Rows that say nothing of how high ordinary errors are at their location, ascending: those set aside, and those that
+/// the trained detector takes for attacks too, by `errors` of the corpus and of `attacks`. One body in a hundred that is an
+/// attack would otherwise be the measure of all others, and so would one site in ninety that passes code around.
 #[must_use]
-pub fn no_measure(
-    corpus: &Corpus,
-    quarantined: &[u32],
-    errors: &[f32],
-    attacks: Vec<f32>,
-) -> Vec<u32> {
+pub fn no_measure(quarantined: &[u32], errors: &[f32], attacks: Vec<f32>) -> Vec<u32> {
     let least = quantile(attacks, MILDEST_TAKEN);
-    let taken = (0u32..).zip(corpus.facts.iter().zip(errors));
-    let taken = taken.filter(|(_, (facts, error))| {
-        facts.length <= LONGEST && !facts.families.is_empty() && **error >= least
-    });
+    let taken = (0u32..).zip(errors).filter(|(_, error)| **error >= least);
     let mut rows: Vec<u32> = taken.map(|(row, _)| row).collect();
     rows.extend(quarantined);
     rows.sort_unstable();
     rows.dedup();
     rows
-}
-
-/// Writes the rows for review, one JSON object a line, values of secret keys replaced.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn write_review(
-    corpus: &Corpus,
-    rows: &[u32],
-    secrets: &SecretKeys,
-    file: &Path,
-) -> std::io::Result<()> {
-    let mut out = BufWriter::new(File::create(file)?);
-    for &row in rows {
-        let Some(facts) = corpus.facts.get(row as usize) else {
-            continue;
-        };
-        // A value without a single lexicon hit was not kept: its skeleton has to do.
-        let (key, value) = match &facts.suspect {
-            Some(suspect) if secrets.is_secret(facts.location, &suspect.key) => {
-                (suspect.key.as_slice(), SecretKeys::describe(&suspect.value))
-            }
-            Some(suspect) => {
-                let value = secrets.mask_inline(&suspect.value);
-                (
-                    suspect.key.as_slice(),
-                    String::from_utf8_lossy(&value).into_owned(),
-                )
-            }
-            None => (&[][..], facts.skeleton.clone()),
-        };
-        let line = json!({
-            "location": facts.location.name(), "key": String::from_utf8_lossy(key), "value": value,
-            "length": facts.length, "families": facts.families, "hits": facts.hits,
-            "requests": corpus.seen(row),
-        });
-        writeln!(out, "{line}")?;
-    }
-    out.flush()
 }

@@ -92,8 +92,8 @@ impl FieldOutcome {
     /// Rows of the corpus that say nothing of how high ordinary errors are on sites that nobody has seen; `errors`:
     /// theirs without a profile.
     #[must_use]
-    pub fn no_measure(&self, corpus: &Corpus, errors: &[f32]) -> Vec<u32> {
-        contamination::no_measure(corpus, &self.quarantined, errors, self.attacks.clone())
+    pub fn no_measure(&self, errors: &[f32]) -> Vec<u32> {
+        contamination::no_measure(&self.quarantined, errors, self.attacks.clone())
     }
 }
 

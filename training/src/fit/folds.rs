@@ -37,7 +37,7 @@ pub(super) fn others(
         let without_profile = outcome
             .detector
             .errors_without_profile(data.corpus.rows.clone());
-        let no_measure = outcome.no_measure(data.corpus, &without_profile);
+        let no_measure = outcome.no_measure(&without_profile);
         let errors = Errors {
             rows: &without_profile,
             without_profile: &without_profile,
