@@ -56,4 +56,4 @@ trap 'rm -rf "$work"' EXIT
 
 "$train" import payloads "${lists[@]}" --out "$work/attacks.jsonl"
 # Rows set aside for review come from real requests: they stay out of the folder that is committed.
-"$train" fit --normal "$normal" --exposure "$work/attacks.jsonl" --quarantine target/base-model.quarantine.jsonl --seed 6 --out "$out"
+"$train" fit --normal "$normal" --exposure "$work/attacks.jsonl" --quarantine target/base-model.quarantine.jsonl --seed 7 --out "$out"

@@ -11,8 +11,10 @@ use crate::origin;
 use crate::request::{Counter, Request};
 
 const BUFFER: usize = 16 * 1024;
-/// Of requests whose values are new every time one in this many may be refused: such a share is what a budget allows.
-const REFUSED_AT_MOST: u64 = 100;
+/// Of requests whose values are new every time one in this many may be refused, and by chance a few more at the beginning:
+/// such a share is what a budget allows for values made of random letters.
+const REFUSED_AT_MOST: u64 = 50;
+const REFUSED_BY_CHANCE: u64 = 5;
 
 pub(crate) struct Connection {
     stream: TcpStream,
@@ -82,7 +84,7 @@ impl Connection {
             200 => Ok(()),
             403 if self.request.varies() => {
                 self.refused += 1;
-                let most = 1 + self.sent / REFUSED_AT_MOST;
+                let most = REFUSED_BY_CHANCE + self.sent / REFUSED_AT_MOST;
                 let (refused, sent) = (self.refused, self.sent);
                 ensure!(refused <= most, "answered 403 to {refused} of {sent}");
                 Ok(())

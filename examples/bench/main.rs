@@ -74,9 +74,12 @@ struct Cli {
     /// Measure only this; may be given several times
     #[arg(long, value_enum)]
     only: Vec<Part>,
-    /// Measure everything
+    /// Measure everything but mixed load
     #[arg(long, conflicts_with = "only")]
     all: bool,
+    /// How long mixed load lasts
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_440))]
+    minutes: u32,
     /// Where tables go, between the markers of their sections, with plots beside it
     #[arg(long, value_name = "FILE", default_value = "docs/performance.md")]
     document: PathBuf,
@@ -113,6 +116,8 @@ enum Part {
     Idle,
     /// How cost grows with body, fields, routes and profile
     Cost,
+    /// Memory over an hour of mixed load; not among --all
+    Mixed,
 }
 
 /// How much is measured.
@@ -206,13 +211,20 @@ async fn measure(cli: &Cli, cores: &Cores, stage: &Stage) -> Result<()> {
     if parts.contains(&Part::Cost) {
         cli.tell(&scale::cost::measure(stage, &places, &run, &machine).await?)?;
     }
+    if parts.contains(&Part::Mixed) {
+        let section = scale::mixed::measure(stage, &places, &run, cli.minutes, &machine).await?;
+        cli.tell(&section)?;
+    }
     Ok(())
 }
 
 impl Cli {
     fn parts(&self) -> Vec<Part> {
         match self.only.as_slice() {
-            [] if self.all => Part::value_variants().to_vec(),
+            [] if self.all => {
+                let parts = Part::value_variants().iter().copied();
+                parts.filter(|part| *part != Part::Mixed).collect()
+            }
             [] => vec![Part::SideBySide, Part::Latency],
             only => only.to_vec(),
         }

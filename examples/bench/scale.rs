@@ -2,5 +2,6 @@
 
 pub(crate) mod cost;
 pub(crate) mod idle;
+pub(crate) mod mixed;
 mod profile_keys;
 pub(crate) mod workers;
