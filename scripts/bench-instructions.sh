@@ -6,6 +6,7 @@
 #   scripts/bench-instructions.sh            tables, and a comparison with benches/instructions.txt (`.ci/run` does this)
 #   scripts/bench-instructions.sh --accept   records what is counted now
 #   scripts/bench-instructions.sh --docs     writes the tables into docs/performance.md, with where the instructions went
+#                                            (REPLAY=FILE: for requests of a capture, JSON Lines or .gz, as well)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +15,7 @@ case "${1:-}" in
   "") ;;
   --accept) action=accept ;;
   --docs) action=docs ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 command -v valgrind >/dev/null || { echo "install valgrind: apt-get install valgrind" >&2; exit 1; }
 
@@ -36,6 +37,13 @@ count() { # cases, folder
 count guard "$work/guard"
 scripts/instructions.py "$action" "$work/guard" "$work/guard.cases"
 if [ "$action" = docs ]; then
+  if [ -n "${REPLAY:-}" ]; then
+    case $REPLAY in
+      *.gz) gzip -dc "$REPLAY" >"$work/replay.jsonl" ;;
+      *) cp "$REPLAY" "$work/replay.jsonl" ;;
+    esac
+    export REPLAY=$work/replay.jsonl
+  fi
   count rooms "$work/rooms"
   scripts/instructions.py rooms "$work/rooms" "$work/rooms.cases"
 fi

@@ -221,6 +221,7 @@ ROOMS = [
     ("statistics, trigrams", "features/src/(row|schema)"),
     ("profile", "features/src/profile"),
     ("cache", "scoring/src/(cache|engine/memory)"),
+    ("network", "scoring/src/sparse|pulp-[0-9]"),
     ("ONNX Runtime", "scoring/src/ort"),
     ("calibration", "scoring/src/(calibration|budget|engine)"),
 ]

@@ -36,14 +36,17 @@ impl Cache {
     }
 }
 
-/// Scores with a field detector only, as the shipped base has.
-pub(crate) fn plain() -> Result<Engine, Failure> {
-    Ok(Engine::load(runtime()?, &bundle()?, &OPTIONS)?)
+/// Scores with a field detector only, as the shipped base has, behind a cache.
+pub(crate) fn plain(cache: Cache) -> Result<Engine, Failure> {
+    behind(cache, Engine::load(runtime()?, &bundle()?, &OPTIONS)?)
 }
 
 /// An engine that knows the site of all shapes, behind a cache.
 pub(crate) fn profiled(cache: Cache) -> Result<Engine, Failure> {
-    let engine = load_profiled()?;
+    behind(cache, load_profiled()?)
+}
+
+fn behind(cache: Cache, engine: Engine) -> Result<Engine, Failure> {
     Ok(match ScoreCache::new(cache.bytes()) {
         Some(cache) => engine.with_cache(cache.into())?,
         None => engine,

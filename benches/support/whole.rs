@@ -68,7 +68,7 @@ pub(crate) fn bench_profiled(bencher: Bencher<'_, '_>, shape: &Shape, cache: Cac
 
 fn plain() -> Option<&'static Engine> {
     static ENGINE: OnceLock<Option<Engine>> = OnceLock::new();
-    loaded(&ENGINE, engines::plain)
+    loaded(&ENGINE, || engines::plain(engines::Cache::Absent))
 }
 
 fn loaded(

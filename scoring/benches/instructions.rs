@@ -11,12 +11,14 @@
     missing_docs
 )]
 
+use std::fmt::Display;
 use std::hint::black_box;
+use std::path::Path;
 
 use weir_features::profile::{NewEndpoints, PROFILE_WIDTH, Profile};
 use weir_features::{Extractor, FIELD_WIDTH, RequestView, Scratch};
 use weir_scoring::engine::{Engine, EngineScratch, Memory};
-use weir_scoring::record::OwnedRequest;
+use weir_scoring::record::{OwnedRequest, RecordError, RequestRecord};
 
 #[allow(dead_code, reason = "benches share what they are made of")]
 #[path = "../../benches/support/engines.rs"]
@@ -35,6 +37,8 @@ use shapes::{SHAPES, Shape};
 
 /// Requests of a case, which differ in their values.
 const REQUESTS: usize = 4;
+/// Requests of a replay.
+const REPLAYED: usize = 500;
 /// Bytes of a request that is made to cost more than it weighs.
 const FILLED: usize = 64 * 1024;
 
@@ -70,9 +74,37 @@ fn rooms() {
         .expect("an engine; `make onnxruntime` fetches what it needs");
     let known = engines::profiled(Cache::Warm).expect("an engine");
     for shape in &SHAPES {
-        whole("new", &new, shape);
-        whole("known", &known, shape);
+        let requests = variants(shape);
+        whole("new", shape, &new, &requests);
+        whole("known", shape, &known, &requests);
     }
+    if let Some(file) = std::env::var_os("REPLAY") {
+        let requests = replayed(file.as_ref());
+        // Their site has no profile, as on the first day.
+        whole(
+            "new",
+            &"replay",
+            &engines::plain(Cache::Absent).expect("an engine"),
+            &requests,
+        );
+        whole(
+            "known",
+            &"replay",
+            &engines::plain(Cache::Warm).expect("an engine"),
+            &requests,
+        );
+    }
+}
+
+/// Requests of a file of records, evenly spread.
+fn replayed(file: &Path) -> Vec<OwnedRequest> {
+    let text = std::fs::read_to_string(file).expect("REPLAY names a file of request records");
+    let lines: Vec<&str> = text.lines().collect();
+    let every = (lines.len() / REPLAYED).max(1);
+    let read = |line: &&str| RequestRecord::parse(line.as_bytes())?.to_request();
+    let requests = lines.iter().step_by(every).take(REPLAYED).map(read);
+    let requests: Result<_, RecordError> = requests.collect();
+    requests.expect("one request record a line")
 }
 
 fn extraction(shape: &Shape) {
@@ -147,12 +179,11 @@ fn known(profile: &Profile, memory: &Memory, shape: &Shape) {
     });
 }
 
-fn whole(group: &str, engine: &Engine, shape: &Shape) {
-    let requests = variants(shape);
+fn whole(group: &str, name: &dyn Display, engine: &Engine, requests: &[OwnedRequest]) {
     let new = NewEndpoints::new(1024, 20, 3600.0);
     let mut scratch = EngineScratch::default();
-    case(group, shape, &requests, &mut || {
-        for request in &requests {
+    case(group, name, requests, &mut || {
+        for request in requests {
             black_box(score(engine, request, Some(&new), &mut scratch));
         }
     });
@@ -179,12 +210,7 @@ fn variants(shape: &Shape) -> Vec<OwnedRequest> {
 }
 
 /// Runs `work` until its memory has grown to what it needs, and then once more for the count.
-fn case(
-    group: &str,
-    name: &dyn std::fmt::Display,
-    requests: &[OwnedRequest],
-    work: &mut dyn FnMut(),
-) {
+fn case(group: &str, name: &dyn Display, requests: &[OwnedRequest], work: &mut dyn FnMut()) {
     let mut scratch = Scratch::default();
     let mut sums = (0, 0);
     for request in requests {
