@@ -107,7 +107,7 @@ pub fn inspect(
     if route.policy.mode == Mode::Off {
         return Decision::new(snapshot, route, Cause::Off);
     }
-    let outcome = panics::catch(|| scored(shared, snapshot, route, input));
+    let outcome = panics::catch(|| scored(shared, snapshot, route, input, begun));
     let mut decision = match outcome {
         Ok(Ok(decision)) => decision,
         Ok(Err(failure)) => failed(snapshot, route, failure),
@@ -132,7 +132,15 @@ pub fn inspect_passing(
 ) -> Decision {
     let outcome = panics::catch(|| {
         let filter = Only(what, route.exceptions.for_path(input.request.path()));
-        assess(shared, snapshot, route, input, None, &filter)
+        assess(
+            shared,
+            snapshot,
+            route,
+            input,
+            Instant::now(),
+            None,
+            &filter,
+        )
     });
     match outcome {
         Ok(Ok((decision, assessment))) => {
@@ -232,11 +240,20 @@ fn scored(
     snapshot: &Snapshot,
     route: &Route,
     input: &Inspection<'_>,
+    now: Instant,
 ) -> Result<Decision, Failure> {
     // Before anything can fail: a client's windows count every request.
     let vector = window(shared, snapshot, input);
     let filter = route.exceptions.for_path(input.request.path());
-    let (decision, assessment) = assess(shared, snapshot, route, input, vector.as_ref(), &filter)?;
+    let (decision, assessment) = assess(
+        shared,
+        snapshot,
+        route,
+        input,
+        now,
+        vector.as_ref(),
+        &filter,
+    )?;
     observe(shared, route, &assessment);
     Ok(decision)
 }
@@ -246,11 +263,12 @@ fn assess(
     snapshot: &Snapshot,
     route: &Route,
     input: &Inspection<'_>,
+    now: Instant,
     vector: Option<&RequestVector>,
     filter: &dyn FieldFilter,
 ) -> Result<(Decision, Assessment), Failure> {
     let engine = snapshot.engine.as_deref().ok_or(Failure::NoModel)?;
-    if input.started.elapsed() >= route.policy.inspect.deadline {
+    if now.saturating_duration_since(input.started) >= route.policy.inspect.deadline {
         return Err(Failure::Deadline);
     }
     let subject = Subject {

@@ -20,6 +20,7 @@ mod tunnel;
 pub mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -32,6 +33,7 @@ use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::body::budget::HeldBudget;
+use self::forwarding::Peered;
 use self::guard::Refusal;
 use self::headers::{REQUEST_ID, Scheme, Upgrade};
 use self::respond::{Interruption, id_value};
@@ -74,6 +76,8 @@ pub struct ClientConnection {
     requests: AtomicU64,
     /// Of the client's certificate, for the upstream.
     subject: Option<HeaderValue>,
+    /// What the upstream is told of the peer.
+    peered: Peered,
 }
 
 impl ClientConnection {
@@ -85,6 +89,7 @@ impl ClientConnection {
             state,
             requests: AtomicU64::new(0),
             subject: None,
+            peered: Peered::new(ClientIp::new(peer.ip())),
         }
     }
 
@@ -220,8 +225,11 @@ impl Proxy {
         tx.ordinal = connection.requests.fetch_add(1, Ordering::Relaxed) + 1;
         tx.room = Arc::clone(&self.requests).try_acquire_owned().ok();
         // A panic ends one request. What it leaves behind is the transaction, whose fields are plain values.
-        let phases = panics::caught(self.phases(&mut tx, connection, head, body));
-        let why = match phases.await {
+        let outcome = {
+            let phases = pin!(self.phases(&mut tx, connection, head, body));
+            panics::caught(phases).await
+        };
+        let why = match outcome {
             Ok(Ok(response)) => return response::finish(response, tx),
             Ok(Err(why)) if why.is_broken_body() => {
                 // That a body broke off says less than what is wrong with it.

@@ -10,9 +10,11 @@ use crate::field::{Field, Fields, Marks, Scratch};
 use crate::forms::pairs;
 use crate::graphql::closing_quote;
 use crate::lexicon::{Evidence, Lexicon};
+use crate::limits::MAX_KEY;
 use crate::location::Location;
 use crate::nested::{encoded_text, is_plain_name, leaf, name};
 use crate::readings::{self, simplified};
+use crate::recall::{recalled, way};
 use crate::request::{RequestView, split_target};
 use crate::row;
 use crate::sink::{Origin, Place, emit, finish};
@@ -21,6 +23,11 @@ use crate::sink::{Origin, Place, emit, finish};
 pub struct Extractor {
     lexicon: Lexicon,
 }
+
+const PATH: Place<'_> = Place {
+    location: Location::Path,
+    key: b"",
+};
 
 impl std::fmt::Debug for Extractor {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -43,7 +50,9 @@ impl Extractor {
     pub fn extract<'s>(&self, request: &RequestView<'_>, scratch: &'s mut Scratch) -> Fields<'s> {
         scratch.clear();
         let (authority, path, query) = split_target(request.target);
-        add_path(scratch, path);
+        recalled(scratch, PATH, path, way::PATH, |scratch| {
+            add_path(scratch, path);
+        });
         if let Some(query) = query {
             pairs(
                 scratch,
@@ -120,7 +129,7 @@ fn add_path(scratch: &mut Scratch, raw: &[u8]) {
     } else {
         origin
     };
-    let place = Place::new(Location::Path, b"");
+    let place = PATH;
     emit(scratch, place, &normal, origin);
     if !is_ordinary_path(&normal) {
         unusual_path(scratch, place, decoded, &normal, origin);
@@ -181,33 +190,43 @@ fn unusual_path(
 }
 
 fn add_headers(scratch: &mut Scratch, request: &RequestView<'_>) {
-    let mut lower = std::mem::take(&mut scratch.buffers.name);
     let host = request.header("host").unwrap_or_default();
     for &(header, value) in request.headers {
-        lower.clear();
-        lower.extend(header.iter().map(u8::to_ascii_lowercase));
-        match lower.as_slice() {
-            b"cookie" => add_cookies(scratch, value),
-            b"referer" => add_referer(scratch, value, host),
-            b"origin" => plain(
-                scratch,
-                Location::Header,
-                b"origin",
-                after_own_origin(value, host),
-            ),
-            b"user-agent" => plain(scratch, Location::UserAgent, b"", value),
-            other => plain(scratch, Location::Header, other, value),
+        if header.eq_ignore_ascii_case(b"referer") {
+            add_referer(scratch, value, host);
+        } else if header.eq_ignore_ascii_case(b"origin") {
+            let value = after_own_origin(value, host);
+            plain(scratch, Location::Header, b"origin", value);
+        } else if header.len() <= MAX_KEY {
+            let place = Place::new(Location::Header, header);
+            recalled(scratch, place, value, way::HEADER, |scratch| {
+                add_header(scratch, header, value);
+            });
+        } else {
+            add_header(scratch, header, value);
         }
-        if !is_plain_name(header) {
-            name(
-                scratch,
-                Location::Header,
-                header,
-                Plus::Literal,
-                Origin::default(),
-                0,
-            );
-        }
+    }
+}
+
+/// A header field that is read by itself.
+fn add_header(scratch: &mut Scratch, header: &[u8], value: &[u8]) {
+    let mut lower = std::mem::take(&mut scratch.buffers.name);
+    lower.clear();
+    lower.extend(header.iter().map(u8::to_ascii_lowercase));
+    match lower.as_slice() {
+        b"cookie" => add_cookies(scratch, value),
+        b"user-agent" => plain(scratch, Location::UserAgent, b"", value),
+        other => plain(scratch, Location::Header, other, value),
+    }
+    if !is_plain_name(header) {
+        name(
+            scratch,
+            Location::Header,
+            header,
+            Plus::Literal,
+            Origin::default(),
+            0,
+        );
     }
     scratch.buffers.name = lower;
 }

@@ -1,9 +1,14 @@
 //! Fields, and the arena that holds them. Not here: how they are found.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::LazyLock;
+
 use hashbrown::HashTable;
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::location::Location;
-use crate::sink::Buffers;
+use crate::recall::Recall;
+use crate::sink::{Buffers, Logged};
 
 /// What happened to a field on its way, as bit flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +79,36 @@ pub(crate) struct Span {
     pub(crate) end: u32,
 }
 
+impl Span {
+    /// Of what is kept in bounds far below 4 GiB.
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self {
+            start: start as u32,
+            end: end as u32,
+        }
+    }
+
+    pub(crate) fn of(self, text: &[u8]) -> &[u8] {
+        text.get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
+    }
+}
+
+/// Drawn for each process.
+static SECRET: LazyLock<SipHasher13> = LazyLock::new(|| {
+    let source = RandomState::new();
+    SipHasher13::new_with_keys(source.hash_one(0), source.hash_one(1))
+});
+
+fn digest(location: Location, key: &[u8], value: &[u8]) -> u128 {
+    let mut hasher = *SECRET;
+    // The key's length tells where the value begins.
+    hasher.write_u64((key.len() as u64) << 8 | location as u64);
+    hasher.write(key);
+    hasher.write(value);
+    hasher.finish128().as_u128()
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoredField {
     pub(crate) location: Location,
@@ -82,6 +117,19 @@ pub(crate) struct StoredField {
     pub(crate) layers: u8,
     pub(crate) obfuscations: u8,
     pub(crate) marks: Marks,
+    /// Of location, key and value, as the table of what was seen wants it.
+    pub(crate) hash: u64,
+    /// As [`Fields::digest`] gives it; 0 where nobody has computed it.
+    pub(crate) digest: u128,
+}
+
+impl StoredField {
+    pub(crate) fn digest(&self, key: &[u8], value: &[u8]) -> u128 {
+        match self.digest {
+            0 => digest(self.location, key, value),
+            known => known,
+        }
+    }
 }
 
 /// The reusable memory of extraction; keep one for each worker.
@@ -94,6 +142,11 @@ pub struct Scratch {
     pub(crate) beyond: Vec<u8>,
     pub(crate) overflow: Overflow,
     pub(crate) buffers: Buffers,
+    /// What came before. Empty until something has come.
+    pub(crate) recall: Option<Box<Recall>>,
+    /// What the value that is being read has come to so far, while that is written down.
+    pub(crate) log: Vec<Logged>,
+    pub(crate) recording: bool,
 }
 
 impl std::fmt::Debug for Scratch {
@@ -119,13 +172,12 @@ impl Scratch {
         self.beyond.clear();
         self.beyond.shrink_to(KEEP_BYTES);
         self.overflow = Overflow::default();
+        self.recording = false;
         self.buffers.shrink_to(KEEP_BYTES);
     }
 
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
-        self.arena
-            .get(span.start as usize..span.end as usize)
-            .unwrap_or_default()
+        span.of(&self.arena)
     }
 }
 
@@ -159,6 +211,19 @@ impl<'s> Fields<'s> {
             .fields
             .get(index)
             .map(|stored| self.resolve(*stored))
+    }
+
+    /// A hash of the location, key and value of the field at `index`, keyed with a secret of this process: equal fields have
+    /// equal ones, whichever request they come from, and nobody outside can make two fields meet.
+    #[must_use]
+    pub fn digest(&self, index: usize) -> u128 {
+        self.scratch.fields.get(index).map_or(0, |stored| {
+            let (key, value) = (
+                self.scratch.bytes(stored.key),
+                self.scratch.bytes(stored.value),
+            );
+            stored.digest(key, value)
+        })
     }
 
     /// The fields in the order found.

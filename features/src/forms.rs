@@ -4,10 +4,11 @@ use crate::blob::base64_text;
 use crate::decode::{DecodeBuffers, Plus, decode_in};
 use crate::field::{Marks, Scratch};
 use crate::lent::Lent;
-use crate::limits::MAX_NESTING;
+use crate::limits::{MAX_KEY, MAX_NESTING};
 use crate::location::Location;
 use crate::nested::{is_plain_name, leaf, name, with_key};
 use crate::readings::utf7;
+use crate::recall::{recalled, way};
 use crate::sink::{Origin, Place};
 
 /// Adds the pairs of a query or form: every name once, every value with its name as key.
@@ -37,24 +38,44 @@ pub(crate) fn pairs(
         let key = pair.get(..at).unwrap_or_default();
         let value = pair.get(at + 1..).unwrap_or_default();
         names.add(key);
-        name(scratch, key_location, key, Plus::Space, origin, depth);
-        with_key(scratch, depth, prefix, key, |scratch, key| {
-            let place = Place::new(value_location, key);
-            leaf(scratch, place, value, Plus::Space, origin, depth);
-            // UTF-7 loses its plus signs where they are read as spaces; not everybody does.
-            if memchr::memchr(b'+', value).is_some()
-                && let Some(text) = utf7(value)
-            {
-                let origin = origin.marked(Marks::NESTED).deeper(1, 1);
-                leaf(scratch, place, &text, Plus::Literal, origin, depth);
-            }
-        });
-        if memchr::memchr(b';', value).is_some() {
-            after_semicolons(scratch, locations, prefix, value, origin, depth);
+        if origin == Origin::default() && prefix.len() <= MAX_KEY {
+            let place = Place::new(value_location, prefix);
+            let way = way::of_pair(key_location, depth);
+            recalled(scratch, place, pair, way, |scratch| {
+                named_value(scratch, locations, prefix, (key, value), origin, depth);
+            });
+        } else {
+            named_value(scratch, locations, prefix, (key, value), origin, depth);
         }
     }
     if names.repeated {
         pollution(scratch, value_location, prefix, text, origin, depth);
+    }
+}
+
+/// A name, and its value.
+fn named_value(
+    scratch: &mut Scratch,
+    locations: (Location, Location),
+    prefix: &[u8],
+    (key, value): (&[u8], &[u8]),
+    origin: Origin,
+    depth: u8,
+) {
+    name(scratch, locations.0, key, Plus::Space, origin, depth);
+    with_key(scratch, depth, prefix, key, |scratch, key| {
+        let place = Place::new(locations.1, key);
+        leaf(scratch, place, value, Plus::Space, origin, depth);
+        // UTF-7 loses its plus signs where they are read as spaces; not everybody does.
+        if memchr::memchr(b'+', value).is_some()
+            && let Some(text) = utf7(value)
+        {
+            let origin = origin.marked(Marks::NESTED).deeper(1, 1);
+            leaf(scratch, place, &text, Plus::Literal, origin, depth);
+        }
+    });
+    if memchr::memchr(b';', value).is_some() {
+        after_semicolons(scratch, locations, prefix, value, origin, depth);
     }
 }
 

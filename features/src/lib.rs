@@ -29,6 +29,7 @@ mod multipart;
 mod nested;
 pub mod profile;
 mod readings;
+mod recall;
 mod request;
 mod request_vector;
 mod row;

@@ -10,6 +10,7 @@ use crate::json;
 use crate::limits::MAX_NESTING;
 use crate::location::Location;
 use crate::readings;
+use crate::recall::{recalled, way};
 use crate::sink::{Origin, Place, emit};
 
 /// Decodes a value, enters it when it holds a known format, and adds what it finds.
@@ -23,6 +24,12 @@ pub(crate) fn leaf(
 ) {
     if is_bare(raw) {
         emit(scratch, place, raw, origin);
+    } else if origin == Origin::default() {
+        // What an application is sent; what is found within it is a part of that.
+        let way = way::of_leaf(depth, plus == Plus::Space);
+        recalled(scratch, place, raw, way, |scratch| {
+            whole_leaf(scratch, place, raw, plus, origin, depth);
+        });
     } else {
         whole_leaf(scratch, place, raw, plus, origin, depth);
     }

@@ -33,7 +33,7 @@ impl Buffers {
 }
 
 /// How a value came to be, carried from parser to parser.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) layers: u8,
     pub(crate) obfuscations: u8,
@@ -96,6 +96,20 @@ pub(crate) fn emit(scratch: &mut Scratch, place: Place<'_>, value: &[u8], origin
     }
 }
 
+/// What a value came to, as it is written down for [`crate::recall`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logged {
+    /// The number of its field, which may be one that was there before; none where it became something else than a field.
+    pub(crate) field: Option<u32>,
+    pub(crate) origin: Origin,
+}
+
+fn log(scratch: &mut Scratch, field: Option<u32>, origin: Origin) {
+    if scratch.recording {
+        scratch.log.push(Logged { field, origin });
+    }
+}
+
 /// Adds text that no parser understood.
 pub(crate) fn emit_unparsed(scratch: &mut Scratch, place: Place<'_>, rest: &[u8], origin: Origin) {
     scratch.overflow.unparsed = true;
@@ -128,6 +142,19 @@ fn push(scratch: &mut Scratch, place: Place<'_>, value: &[u8], origin: Origin) {
     if value.is_empty() {
         return;
     }
+    let hash = scratch.hasher.hash_one((place.location, place.key, value));
+    push_known(scratch, place, value, origin, hash, 0);
+}
+
+/// Adds a field whose hash is known, and maybe its digest.
+pub(crate) fn push_known(
+    scratch: &mut Scratch,
+    place: Place<'_>,
+    value: &[u8],
+    origin: Origin,
+    hash: u64,
+    digest: u128,
+) {
     // Windows are bounded by the size of the input, so only parsed fields count against the limit.
     if scratch.fields.len() >= MAX_FIELDS && !origin.marks.contains(Marks::WINDOW) {
         scratch.overflow.fields = true;
@@ -135,34 +162,27 @@ fn push(scratch: &mut Scratch, place: Place<'_>, value: &[u8], origin: Origin) {
         scratch.beyond.push(b'=');
         scratch.beyond.extend_from_slice(value);
         scratch.beyond.push(b'\n');
-        return;
+        return log(scratch, None, origin);
     }
-    let hash = scratch.hasher.hash_one((place.location, place.key, value));
     let Scratch {
         arena,
         fields,
         seen,
-        hasher,
         ..
     } = scratch;
-    let slice = |span: Span| {
-        arena
-            .get(span.start as usize..span.end as usize)
-            .unwrap_or_default()
-    };
     let known = seen.find(hash, |&index| {
         fields.get(index as usize).is_some_and(|field| {
             field.location == place.location
-                && slice(field.value) == value
-                && slice(field.key) == place.key
+                && field.value.of(arena) == value
+                && field.key.of(arena) == place.key
         })
     });
-    if known.is_some() {
-        return;
+    if let Some(&known) = known {
+        return log(scratch, Some(known), origin);
     }
     // The arena holds at most a few times the request, which the caller bounds far below 4 GiB.
     let (Ok(start), Ok(index)) = (u32::try_from(arena.len()), u32::try_from(fields.len())) else {
-        return;
+        return log(scratch, None, origin);
     };
     let key_end = start.saturating_add(place.key.len() as u32);
     let value_end = key_end.saturating_add(value.len() as u32);
@@ -181,16 +201,11 @@ fn push(scratch: &mut Scratch, place: Place<'_>, value: &[u8], origin: Origin) {
         layers: origin.layers,
         obfuscations: origin.obfuscations,
         marks: origin.marks,
+        hash,
+        digest,
     });
     seen.insert_unique(hash, index, |&other| {
-        let Some(field) = fields.get(other as usize) else {
-            return 0;
-        };
-        let slice = |span: Span| {
-            arena
-                .get(span.start as usize..span.end as usize)
-                .unwrap_or_default()
-        };
-        hasher.hash_one((field.location, slice(field.key), slice(field.value)))
+        fields.get(other as usize).map_or(0, |field| field.hash)
     });
+    log(scratch, Some(index), origin);
 }

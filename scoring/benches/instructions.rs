@@ -168,8 +168,8 @@ fn known(profile: &Profile, memory: &Memory, shape: &Shape) {
             request.with_view(|view| {
                 let fields = Extractor::shared().extract(view, &mut scratch);
                 let endpoint = profile.endpoint(view, &fields);
-                for field in fields.iter() {
-                    let key = memory.key(&field, Some(&endpoint));
+                for index in 0..fields.len() {
+                    let key = memory.key(&fields, index, Some(&endpoint));
                     if memory.get(key).is_none() {
                         memory.insert(key, 1.0);
                     }

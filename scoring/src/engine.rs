@@ -225,7 +225,6 @@ impl Engine {
         } = scratch;
         let fields = self.extractor.extract(subject.request, features);
         let endpoint = self.endpoint(subject, &fields);
-        timings.extract += started.elapsed();
         let buffers = Buffers {
             rows,
             errors,
@@ -239,7 +238,14 @@ impl Engine {
         let runs = Runs::Shared {
             deadline: subject.deadline,
         };
-        let scored = self.score_fields(&mut slot, runs, known, filter, buffers, &mut timings)?;
+        let scored = self.score_fields(
+            &mut slot,
+            runs,
+            known,
+            filter,
+            buffers,
+            (started, &mut timings),
+        )?;
         let request_error = self.request_error(&mut slot, subject.vector, &mut timings)?;
         let scores = self.scores(&scored.top, request_error);
         let top = scored.top.first().and_then(|best| {
@@ -299,7 +305,7 @@ impl Engine {
             known,
             filter,
             buffers.reborrow(),
-            &mut Timings::default(),
+            (Instant::now(), &mut Timings::default()),
         )?;
         Ok(Reason {
             fields: self.explain_fields(slot.get(), known, &scored.top, buffers, secrets)?,

@@ -104,11 +104,11 @@ fn request_line(line: &[u8], limits: &HeadLimits) -> Result<bool, Violation> {
 }
 
 fn is_method(method: &[u8]) -> bool {
-    !method.is_empty() && method.len() <= METHOD && method.iter().all(|byte| is_token(*byte))
+    !method.is_empty() && method.len() <= METHOD && all(method, class::TOKEN)
 }
 
 fn is_target(target: &[u8]) -> bool {
-    if target.first() == Some(&b'/') && target.iter().all(|byte| is_plain(*byte)) {
+    if target.first() == Some(&b'/') && all(target, class::TARGET) {
         return true;
     }
     // A fragment would be cut off silently, and then two parsers see two targets.
@@ -147,11 +147,7 @@ pub(super) fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', line)?;
     let (name, value) = line.split_at_checked(colon)?;
     let value = value.get(1..)?;
-    let valid = !name.is_empty()
-        && name.iter().all(|byte| is_token(*byte))
-        && value
-            .iter()
-            .all(|byte| (*byte >= b' ' && *byte != 0x7f) || *byte == b'\t');
+    let valid = !name.is_empty() && all(name, class::TOKEN) && all(value, class::VALUE);
     valid.then(|| (name, value.trim_ascii()))
 }
 
@@ -165,14 +161,69 @@ pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// What a byte may stand in.
+mod class {
+    pub(super) const TOKEN: u8 = 1;
+    pub(super) const TARGET: u8 = 2;
+    pub(super) const VALUE: u8 = 4;
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a table of 256 entries indexed by bytes"
+    )]
+    pub(super) const OF: [u8; 256] = {
+        let mut table = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            let letter = (byte as u8).is_ascii_alphanumeric();
+            if letter || is_one_of(byte as u8, b"!#$%&'*+-.^_`|~") {
+                table[byte] |= TOKEN;
+            }
+            if letter || is_one_of(byte as u8, b"-._~!$&'()*+,;=:@/%?") {
+                table[byte] |= TARGET;
+            }
+            if byte >= 0x20 && byte != 0x7f || byte == 0x09 {
+                table[byte] |= VALUE;
+            }
+            byte += 1;
+        }
+        table
+    };
+
+    #[expect(clippy::indexing_slicing, reason = "below its length")]
+    const fn is_one_of(byte: u8, bytes: &[u8]) -> bool {
+        let mut at = 0;
+        while at < bytes.len() {
+            if bytes[at] == byte {
+                return true;
+            }
+            at += 1;
+        }
+        false
+    }
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a table of 256 entries indexed by bytes"
+)]
+fn is(byte: u8, class: u8) -> bool {
+    class::OF[usize::from(byte)] & class != 0
+}
+
+/// Whether all bytes are of a class, without a decision at each of them.
+fn all(bytes: &[u8], class: u8) -> bool {
+    bytes.iter().fold(true, |all, &byte| all & is(byte, class))
+}
+
 /// Characters of a token (RFC 9110, 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    is(byte, class::TOKEN)
 }
 
 /// Characters of a target that every parser reads alike.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%?".contains(&byte)
+    is(byte, class::TARGET)
 }
 
 /// Fields that a stand-in does not take over: they say how to read bytes that will not come.

@@ -4,8 +4,8 @@
 //! believes: an address, a scheme, the host or the path that were asked for.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
+use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
 
@@ -106,35 +106,72 @@ fn other(header: TrustedHeader) -> HeaderName {
 
 /// Adds the forwarding headers. The chain that a trusted peer writes is continued. The other one begins anew with the
 /// client that we have found, and so do both for anybody else.
-pub(super) fn stamp(headers: &mut HeaderMap, client: &Client, scheme: Scheme, version: Version) {
+pub(super) fn stamp(
+    headers: &mut HeaderMap,
+    client: &Client,
+    peer: &Peered,
+    scheme: Scheme,
+    version: Version,
+) {
     let behind = matches!(client.trust, Peer::Trusted(_)) && client.ip != client.peer;
     let found = |name: &HeaderName| match client.trust {
         Peer::Trusted(header) if behind && *name == other(header) => Some(client.ip),
         _ => None,
     };
     if let Some(ip) = found(&FORWARDED_FOR) {
-        append_to_list(headers, FORWARDED_FOR, &ip.to_string());
+        append_to_list(headers, FORWARDED_FOR, Peered::new(ip).address);
     }
-    append_to_list(headers, FORWARDED_FOR, &client.peer.to_string());
+    append_to_list(headers, FORWARDED_FOR, peer.address.clone());
     if !headers.contains_key(FORWARDED_PROTO) {
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.name()));
     }
-    let mut element = node(client.peer);
-    if let Some(host) = headers.get(header::HOST).cloned() {
+    let host = headers.get(header::HOST).cloned();
+    let of_host = host.as_ref().map_or(0, HeaderValue::len);
+    let mut element = Vec::with_capacity(peer.node.len() + of_host + OF_ELEMENT);
+    element.extend_from_slice(peer.node.as_bytes());
+    if let Some(host) = host {
         // The guard has let through no quote or backslash in it.
-        if let Ok(host) = host.to_str() {
-            let _ = write!(element, ";host=\"{host}\"");
+        if host.to_str().is_ok() {
+            element.extend_from_slice(b";host=\"");
+            element.extend_from_slice(host.as_bytes());
+            element.push(b'"');
         }
         if !headers.contains_key(FORWARDED_HOST) {
             headers.insert(FORWARDED_HOST, host);
         }
     }
-    let _ = write!(element, ";proto={}", scheme.name());
-    if let Some(ip) = found(&header::FORWARDED) {
-        append_to_list(headers, header::FORWARDED, &node(ip));
+    element.extend_from_slice(b";proto=");
+    element.extend_from_slice(scheme.name().as_bytes());
+    if let Some(ip) = found(&header::FORWARDED)
+        && let Ok(node) = HeaderValue::from_str(&node(ip))
+    {
+        append_to_list(headers, header::FORWARDED, node);
     }
-    append_to_list(headers, header::FORWARDED, &element);
+    if let Ok(element) = HeaderValue::from_maybe_shared(Bytes::from(element)) {
+        append_to_list(headers, header::FORWARDED, element);
+    }
     headers.append(header::VIA, via(version));
+}
+
+/// `;host="";proto=https`.
+const OF_ELEMENT: usize = 21;
+
+/// The other end of a connection in the words of both chains, found once for all its requests.
+#[derive(Debug)]
+pub(super) struct Peered {
+    address: HeaderValue,
+    node: String,
+}
+
+impl Peered {
+    pub(super) fn new(ip: ClientIp) -> Self {
+        // Addresses are plain ASCII.
+        let address = HeaderValue::from_str(&ip.to_string());
+        Self {
+            address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            node: node(ip),
+        }
+    }
 }
 
 /// An address as RFC 7239 writes it.
@@ -146,11 +183,15 @@ fn node(ip: ClientIp) -> String {
     }
 }
 
-fn append_to_list(headers: &mut HeaderMap, name: HeaderName, element: &str) {
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, element: HeaderValue) {
     let mut list = Vec::new();
     for line in headers.get_all(&name) {
         list.extend_from_slice(line.as_bytes());
         list.extend_from_slice(b", ");
+    }
+    if list.is_empty() {
+        headers.insert(name, element);
+        return;
     }
     list.extend_from_slice(element.as_bytes());
     if let Ok(value) = HeaderValue::from_bytes(&list) {
@@ -183,7 +224,8 @@ mod tests {
         let peer = format!("{peer}:9").parse().unwrap();
         let client = Client::identify(peer, &headers, &["10.0.0.0/8".parse().unwrap()], header);
         remove_claims(&mut headers, client.trust);
-        stamp(&mut headers, &client, Scheme::Http, Version::HTTP_2);
+        let peer = Peered::new(client.peer);
+        stamp(&mut headers, &client, &peer, Scheme::Http, Version::HTTP_2);
         headers
     }
 

@@ -24,7 +24,7 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// RFC 9110, 7.6.1, and those that older peers send. `Trailer` is none of them: it announces what follows the body, and
 /// trailers travel on.
-const HOP_BY_HOP: [HeaderName; 8] = [
+static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
@@ -37,7 +37,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Never removed because `Connection` lists them: a client could otherwise strip what identifies or frames a request
 /// after another proxy has relied on it.
-const END_TO_END: [HeaderName; 6] = [
+static END_TO_END: [HeaderName; 6] = [
     header::HOST,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
@@ -138,8 +138,11 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    // Most have none: to look at each name once is cheaper than to look for each of these.
+    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        for name in &HOP_BY_HOP {
+            headers.remove(name);
+        }
     }
 }
 

@@ -117,10 +117,13 @@ fn fields<'h>(
     headers: &'h HeaderMap,
     trailers: Option<&'h HeaderMap>,
 ) -> Vec<(&'h [u8], &'h [u8])> {
-    headers
-        .iter()
-        .chain(trailers.into_iter().flatten())
-        .filter(|(name, _)| **name != REQUEST_ID)
-        .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
-        .collect()
+    let mut fields = Vec::with_capacity(headers.len() + trailers.map_or(0, HeaderMap::len));
+    fields.extend(
+        headers
+            .iter()
+            .chain(trailers.into_iter().flatten())
+            .filter(|(name, _)| **name != REQUEST_ID)
+            .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
+    );
+    fields
 }

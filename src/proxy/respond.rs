@@ -279,20 +279,20 @@ impl Format {
         }
         let (mut json, mut text) = (false, false);
         for line in headers.get_all(header::ACCEPT) {
-            let line = line.as_bytes().to_ascii_lowercase();
-            for kind in line.split(|byte| *byte == b',') {
+            for kind in line.as_bytes().split(|byte| *byte == b',') {
                 let kind = kind
                     .split(|byte| *byte == b';')
                     .next()
                     .unwrap_or_default()
                     .trim_ascii();
-                match kind {
-                    b"text/html" | b"application/xhtml+xml" => return Self::Html,
-                    b"application/json" => json = true,
-                    b"text/plain" => text = true,
-                    _ if kind.ends_with(b"+json") => json = true,
-                    _ => {}
+                let is = |name: &[u8]| kind.eq_ignore_ascii_case(name);
+                if is(b"text/html") || is(b"application/xhtml+xml") {
+                    return Self::Html;
                 }
+                let suffix = kind.len().checked_sub(b"+json".len());
+                let suffix = suffix.and_then(|at| kind.get(at..)).unwrap_or_default();
+                json |= is(b"application/json") || suffix.eq_ignore_ascii_case(b"+json");
+                text |= is(b"text/plain");
             }
         }
         match (json, text) {

@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 thread_local! {
@@ -46,12 +46,11 @@ pub fn catch<R>(work: impl FnOnce() -> R) -> Result<R, Panic> {
     })
 }
 
-/// Awaits a future, whose panic is an error.
+/// Awaits a future where it lies, whose panic is an error.
 ///
 /// # Errors
 /// When it panicked.
-pub async fn caught<F: Future>(future: F) -> Result<F::Output, Panic> {
-    let mut future = pin!(future);
+pub async fn caught<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panic> {
     poll_fn(|cx| match catch(|| future.as_mut().poll(cx)) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => Poll::Pending,
@@ -64,18 +63,20 @@ pub async fn caught<F: Future>(future: F) -> Result<F::Output, Panic> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_ends_with_its_work() {
-        assert_eq!(caught(async { 1 }).await, Ok(1));
-        let late = caught(async {
+        assert_eq!(caught(pin!(async { 1 })).await, Ok(1));
+        let late = pin!(async {
             tokio::task::yield_now().await;
             // Inside, another one is caught.
             assert!(catch(|| panic!("inner")).is_err());
             panic!("outer")
         });
-        let outcome: Result<(), Panic> = late.await;
+        let outcome: Result<(), Panic> = caught(late).await;
         assert!(outcome.is_err());
         assert!(!CATCHING.get());
         assert_eq!(catch(|| 2), Ok(2));

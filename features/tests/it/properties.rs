@@ -103,4 +103,73 @@ proptest! {
             }
         });
     }
+
+    #[test]
+    fn what_came_before_comes_to_the_same_again(
+        values in proptest::collection::vec(values(), 1..4), body in crafted(), kind in content_type(),
+        order in proptest::collection::vec(any::<proptest::sample::Index>(), 1..9),
+    ) {
+        let samples: Vec<Sample> = values.iter().map(|values| sample(values, &body, kind)).collect();
+        let (mut used, mut fresh) = (Scratch::default(), Scratch::default());
+        for at in order {
+            at.get(&samples).with_view(|request| {
+                fresh = Scratch::default();
+                let recalled = Extractor::shared().extract(request, &mut used);
+                let found = Extractor::shared().extract(request, &mut fresh);
+                assert!(recalled.iter().eq(found.iter()), "{:?} is not {:?}", every(&recalled), every(&found));
+                assert_eq!(recalled.overflow(), found.overflow());
+                for index in 0..found.len() {
+                    assert_eq!(recalled.digest(index), found.digest(index));
+                }
+            });
+        }
+    }
+}
+
+fn every(fields: &weir_features::Fields<'_>) -> Vec<String> {
+    fields.iter().map(|field| format!("{field:?}")).collect()
+}
+
+/// Values of four places, some of which are equal, or what another reads as.
+fn values() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let encoded = "[a-z ]{12,20}".prop_map(|text| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD
+            .encode(text)
+            .into_bytes()
+    });
+    let value = prop_oneof![
+        crafted(),
+        encoded,
+        "un/\\*\\*/ion select [a-c]|union select [a-c]|[a-c]{1,3}%[0-9a-f]{2}[a-c]{1,3}|\\{\"a\":\"[a-c' ]{0,4}\"\\}"
+            .prop_map(String::into_bytes),
+        proptest::collection::vec(any::<u8>(), 1000..1100),
+    ];
+    proptest::collection::vec(value, 4)
+}
+
+fn sample(values: &[Vec<u8>], body: &[u8], kind: &str) -> Sample {
+    let [path, query, cookie, agent] = values else {
+        unreachable!("four values")
+    };
+    let mut sample = Sample::post(kind, body.to_vec())
+        .header(
+            "Cookie",
+            [b"a=", cookie.as_slice(), b"; b=", agent].concat(),
+        )
+        .header("User-Agent", agent.clone())
+        .header("X-One", query.clone())
+        .header("X-One", cookie.clone());
+    sample.target = [
+        b"/",
+        path.as_slice(),
+        b"?q=",
+        query,
+        b"&q=",
+        agent,
+        b"&r=",
+        cookie,
+    ]
+    .concat();
+    sample
 }

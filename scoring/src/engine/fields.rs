@@ -15,7 +15,8 @@ use super::{CHUNK_ROWS, Engine, LazySlot};
 use crate::sparse::Workspace;
 
 impl Engine {
-    /// Scores every field that is not excepted and means something.
+    /// Scores every field that is not excepted and means something. What has happened since the moment of `timings` counts as
+    /// extraction.
     pub(super) fn score_fields(
         &self,
         slot: &mut LazySlot<'_>,
@@ -23,7 +24,7 @@ impl Engine {
         known: Known<'_>,
         filter: &dyn FieldFilter,
         mut buffers: Buffers<'_>,
-        timings: &mut Timings,
+        (mut before, timings): (Instant, &mut Timings),
     ) -> Result<Scored, ScoreError> {
         let mut scored = Scored::default();
         let mut pending =
@@ -31,16 +32,16 @@ impl Engine {
                 !is_opaque(field) && !filter.excepted(field.location, field.key)
             });
         loop {
-            let started = Instant::now();
             self.fill(known, &mut pending, &mut buffers, &mut scored);
-            timings.extract += started.elapsed();
+            let filled = Instant::now();
+            timings.extract += filled - before;
             if buffers.waiting.is_empty() {
                 return Ok(scored);
             }
-            let started = Instant::now();
             self.errors(slot, runs, &mut buffers)?;
             self.take(known, &buffers, &mut scored);
-            timings.score += started.elapsed();
+            before = Instant::now();
+            timings.score += before - filled;
             if buffers.waiting.len() < CHUNK_ROWS {
                 return Ok(scored);
             }
@@ -62,7 +63,7 @@ impl Engine {
             && let Some((field, content)) = pending.next()
         {
             let memory = self.memory.as_ref();
-            let key = memory.map(|memory| memory.key(&content, known.endpoint));
+            let key = memory.map(|memory| memory.key(known.fields, field, known.endpoint));
             let found = memory.zip(key).and_then(|(memory, key)| memory.get(key));
             if let Some(value) = found {
                 scored.cache.hits += 1;

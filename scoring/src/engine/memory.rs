@@ -4,13 +4,18 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
-use weir_features::Field;
 use weir_features::profile::Endpoint;
+use weir_features::{Field, Fields};
 
 use super::ForwardPass;
 use crate::bundle::Manifest;
 use crate::cache::ScoreCache;
 use crate::ort::ProviderStatus;
+
+/// Key and value of so many bytes together are hashed as they are; of longer ones the digest, which is mostly known.
+const SHORT: usize = 20;
+/// Room for what is hashed: 8 bytes about the field, 44 about its place at most, 24 of the field itself.
+const ROOM: usize = 80;
 
 /// The cache, and the hasher of one engine. Public so that its cost can be measured without a session.
 #[derive(Debug)]
@@ -47,9 +52,12 @@ impl Memory {
         &self.cache
     }
 
-    /// The hash of everything that decides the row of a field.
+    /// The hash of everything that decides the row of the field at `index`.
     #[must_use]
-    pub fn key(&self, field: &Field<'_>, endpoint: Option<&Endpoint<'_>>) -> u128 {
+    pub fn key(&self, fields: &Fields<'_>, index: usize, endpoint: Option<&Endpoint<'_>>) -> u128 {
+        let Some(field) = fields.get(index) else {
+            return 0;
+        };
         // Every member by name: one that is new must be thought of here.
         let Field {
             location,
@@ -58,23 +66,29 @@ impl Memory {
             layers,
             obfuscations,
             marks,
-        } = *field;
-        let mut hasher = self.hasher;
+        } = field;
+        let mut input = Input::new(self.hasher);
         // The key's length tells where the value begins.
         let mut about = (key.len() as u64) << 32;
         for (at, byte) in (0u32..).zip([location as u8, layers, obfuscations, marks.bits()]) {
             about |= u64::from(byte) << (8 * at);
         }
-        hasher.write_u64(about);
+        input.write_u64(about);
         if let Some(endpoint) = endpoint {
-            endpoint.hash_place(field, &mut hasher);
+            endpoint.hash_place(&field, &mut input);
         } else {
             // No place has this number.
-            hasher.write_u64(u64::MAX);
+            input.write_u64(u64::MAX);
         }
-        hasher.write(key);
-        hasher.write(value);
-        hasher.finish128().as_u128()
+        if key.len() + value.len() <= SHORT {
+            input.write(key);
+            input.write(value);
+        } else {
+            // More bytes than any short text, so that the two cannot meet.
+            input.write_u64(u64::MAX);
+            input.write(&fields.digest(index).to_le_bytes());
+        }
+        input.hash()
     }
 
     /// The score of a key, if it is known.
@@ -86,5 +100,54 @@ impl Memory {
     /// Keeps a score; true when another had to go.
     pub fn insert(&self, key: u128, value: f32) -> bool {
         self.cache.insert(key, value)
+    }
+}
+
+/// What is hashed, gathered: for so few bytes, hashing them as they come takes longer.
+struct Input {
+    hasher: SipHasher13,
+    bytes: [u8; ROOM],
+    length: usize,
+}
+
+impl Input {
+    fn new(hasher: SipHasher13) -> Self {
+        Self {
+            hasher,
+            bytes: [0; ROOM],
+            length: 0,
+        }
+    }
+
+    fn gathered(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    fn hash(&self) -> u128 {
+        self.hasher.hash(self.gathered()).as_u128()
+    }
+}
+
+impl Hasher for Input {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.length += bytes.len();
+        } else {
+            let Self {
+                hasher,
+                bytes: gathered,
+                length,
+            } = self;
+            hasher.write(gathered.get(..*length).unwrap_or_default());
+            hasher.write(bytes);
+            *length = 0;
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        let mut hasher = self.hasher;
+        hasher.write(self.gathered());
+        hasher.finish()
     }
 }
