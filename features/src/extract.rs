@@ -199,7 +199,12 @@ fn add_headers(scratch: &mut Scratch, request: &RequestView<'_>) {
             plain(scratch, Location::Header, b"origin", value);
         } else if header.len() <= MAX_KEY {
             let place = Place::new(Location::Header, header);
-            recalled(scratch, place, value, way::HEADER, |scratch| {
+            let way = if header.eq_ignore_ascii_case(b"cookie") {
+                way::COOKIES
+            } else {
+                way::HEADER
+            };
+            recalled(scratch, place, value, way, |scratch| {
                 add_header(scratch, header, value);
             });
         } else {

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::location::Location;
-use crate::recall::Recall;
+use crate::recall::{Recall, Recording};
 use crate::sink::{Buffers, Logged};
 
 /// What happened to a field on its way, as bit flags.
@@ -94,13 +94,16 @@ impl Span {
     }
 }
 
+/// Of a key and a value of more bytes together than this the digest is kept, since it takes longer than to hash them anew.
+pub const SHORT_FIELD: usize = 20;
+
 /// Drawn for each process.
 static SECRET: LazyLock<SipHasher13> = LazyLock::new(|| {
     let source = RandomState::new();
     SipHasher13::new_with_keys(source.hash_one(0), source.hash_one(1))
 });
 
-fn digest(location: Location, key: &[u8], value: &[u8]) -> u128 {
+pub(crate) fn digest(location: Location, key: &[u8], value: &[u8]) -> u128 {
     let mut hasher = *SECRET;
     // The key's length tells where the value begins.
     hasher.write_u64((key.len() as u64) << 8 | location as u64);
@@ -146,7 +149,7 @@ pub struct Scratch {
     pub(crate) recall: Option<Box<Recall>>,
     /// What the value that is being read has come to so far, while that is written down.
     pub(crate) log: Vec<Logged>,
-    pub(crate) recording: bool,
+    pub(crate) recording: Recording,
 }
 
 impl std::fmt::Debug for Scratch {
@@ -163,6 +166,14 @@ impl std::fmt::Debug for Scratch {
 const KEEP_BYTES: usize = 256 * 1024;
 
 impl Scratch {
+    /// Forgets what values came to, so that the next request is read as if it were the first. For measurements and tests: what is
+    /// recalled is what reading would find.
+    pub fn forget(&mut self) {
+        if let Some(recall) = &mut self.recall {
+            recall.begin_anew();
+        }
+    }
+
     /// Forgets the last request and gives back memory that only an unusually large one needed.
     pub(crate) fn clear(&mut self) {
         self.arena.clear();
@@ -172,7 +183,7 @@ impl Scratch {
         self.beyond.clear();
         self.beyond.shrink_to(KEEP_BYTES);
         self.overflow = Overflow::default();
-        self.recording = false;
+        self.recording = Recording::No;
         self.buffers.shrink_to(KEEP_BYTES);
     }
 

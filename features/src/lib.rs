@@ -44,7 +44,7 @@ pub use binary::{SCRIPT_OPENING, script_at};
 pub use client::{ClientKey, ClientWindows};
 pub use decode::{Decoded, decode, decode_form};
 pub use extract::Extractor;
-pub use field::{Field, Fields, Marks, Overflow, Scratch};
+pub use field::{Field, Fields, Marks, Overflow, SHORT_FIELD, Scratch};
 pub use lexicon::{Evidence, Family};
 pub use limits::{
     MAX_DECODE_LAYERS, MAX_FIELDS, MAX_JSON_DEPTH, MAX_NESTING, MAX_VALUE, WINDOW, WINDOW_STRIDE,

@@ -4,11 +4,12 @@
 //! Not here: reading, and any judgement. What is kept is compared byte for byte, so that an answer is never another value's;
 //! and it is kept only where it is all that reading the value did.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 
 use hashbrown::HashTable;
 
-use crate::field::{Scratch, Span};
+use crate::field::{SHORT_FIELD, Scratch, Span, digest};
 use crate::location::Location;
 use crate::sink::{Logged, Origin, Place, push_known};
 
@@ -50,7 +51,19 @@ struct Yield {
     key: Span,
     value: Span,
     hash: u64,
-    digest: u128,
+    /// 0 until it is wanted: most of what comes once does not come again.
+    digest: Cell<u128>,
+}
+
+/// Whether it is written down what is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Recording {
+    #[default]
+    No,
+    /// As a whole.
+    Whole,
+    /// As a whole, and parts of it by themselves.
+    Parts,
 }
 
 /// Ways of reading bytes. Those of one place that are read in different ways may come to different fields.
@@ -61,6 +74,8 @@ pub(crate) mod way {
     pub(crate) const PATH: u8 = 0xff;
     /// A header field that does not depend on others.
     pub(crate) const HEADER: u8 = 0xfe;
+    /// A line of cookies.
+    pub(crate) const COOKIES: u8 = 0xfd;
 
     /// A value that stands at `depth`.
     pub(crate) fn of_leaf(depth: u8, plus_is_space: bool) -> u8 {
@@ -81,7 +96,8 @@ pub(crate) fn recalled(
     way: u8,
     read: impl FnOnce(&mut Scratch),
 ) {
-    if raw.len() > LONGEST {
+    // A part of what is written down is kept with the whole, and by itself only where the whole often has new parts.
+    if raw.len() > LONGEST || scratch.recording == Recording::Whole {
         return read(scratch);
     }
     let recall = scratch.recall.take().unwrap_or_default();
@@ -92,9 +108,15 @@ pub(crate) fn recalled(
     if found.is_some() {
         return;
     }
-    // What is read may have parts that are recalled: theirs is a part of this one's log.
-    let outer = std::mem::replace(&mut scratch.recording, true);
-    let start = if outer { scratch.log.len() } else { 0 };
+    let recording = match way {
+        way::COOKIES => Recording::Parts,
+        _ => Recording::Whole,
+    };
+    let outer = std::mem::replace(&mut scratch.recording, recording);
+    let start = match outer {
+        Recording::No => 0,
+        Recording::Whole | Recording::Parts => scratch.log.len(),
+    };
     scratch.log.truncate(start);
     read(scratch);
     scratch.recording = outer;
@@ -136,7 +158,17 @@ impl Recall {
                 key: one.key.of(&self.text),
             };
             let value = one.value.of(&self.text);
-            push_known(scratch, place, value, one.origin, one.hash, one.digest);
+            if one.digest.get() == 0 && place.key.len() + value.len() > SHORT_FIELD {
+                one.digest.set(digest(place.location, place.key, value));
+            }
+            push_known(
+                scratch,
+                place,
+                value,
+                one.origin,
+                one.hash,
+                one.digest.get(),
+            );
         }
     }
 
@@ -187,7 +219,7 @@ impl Recall {
                     self.put(value)
                 },
                 hash: field.hash,
-                digest: field.digest(name, value),
+                digest: Cell::new(field.digest),
             };
             self.yields.push(one);
         }
@@ -202,7 +234,7 @@ impl Recall {
         self.entries.insert_unique(hash, entry, |entry| entry.hash);
     }
 
-    fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         self.entries.clear();
         self.yields.clear();
         self.text.clear();

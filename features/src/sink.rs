@@ -8,6 +8,7 @@ use crate::decode::DecodeBuffers;
 use crate::field::{Marks, Scratch, Span, StoredField};
 use crate::limits::{MAX_FIELDS, MAX_KEY, MAX_NESTING, MAX_VALUE, WINDOW, WINDOW_STRIDE};
 use crate::location::Location;
+use crate::recall::Recording;
 
 /// Buffers that parsers borrow while the arena grows: one decoder and one key for each level of nesting.
 #[derive(Default)]
@@ -105,7 +106,7 @@ pub(crate) struct Logged {
 }
 
 fn log(scratch: &mut Scratch, field: Option<u32>, origin: Origin) {
-    if scratch.recording {
+    if scratch.recording != Recording::No {
         scratch.log.push(Logged { field, origin });
     }
 }

@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 use weir_features::profile::Endpoint;
-use weir_features::{Field, Fields};
+use weir_features::{Field, Fields, SHORT_FIELD};
 
 use super::ForwardPass;
 use crate::bundle::Manifest;
 use crate::cache::ScoreCache;
 use crate::ort::ProviderStatus;
 
-/// Key and value of so many bytes together are hashed as they are; of longer ones the digest, which is mostly known.
-const SHORT: usize = 20;
 /// Room for what is hashed: 8 bytes about the field, 44 about its place at most, 24 of the field itself.
 const ROOM: usize = 80;
 
@@ -80,7 +78,8 @@ impl Memory {
             // No place has this number.
             input.write_u64(u64::MAX);
         }
-        if key.len() + value.len() <= SHORT {
+        // Of longer ones the digest is mostly known.
+        if key.len() + value.len() <= SHORT_FIELD {
             input.write(key);
             input.write(value);
         } else {
