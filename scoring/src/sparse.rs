@@ -25,10 +25,12 @@ use crate::ort::SessionError;
 mod columns;
 mod dense;
 mod fold;
+mod memo;
 mod read;
 
 use columns::{Columns, Difference, Wide};
 use dense::{BLOCK, Block, Dense};
+use memo::{Key, Keys, Memo};
 pub use read::Unsupported;
 use read::Weights;
 
@@ -44,6 +46,7 @@ pub struct Network {
     root: f32,
     /// Columns of the widest layer between rows and errors.
     widest: usize,
+    keys: Keys,
 }
 
 /// How a raw value becomes the network's: `clip((x - shift) * scale, low, high)`.
@@ -114,6 +117,7 @@ impl Network {
             members,
             root: weights.root,
             widest,
+            keys: Keys::new(),
         }
     }
 
@@ -200,7 +204,11 @@ impl Scaling {
                     // A value that is no number must not pass for one, and `max` and `min` would let it.
                     let value = if raw.is_nan() { raw } else { value };
                     let by = f64::from(value) - f64::from(zero);
-                    differences.push(Difference { column, by });
+                    differences.push(Difference {
+                        column: u32::try_from(column).unwrap_or(u32::MAX),
+                        value,
+                        by,
+                    });
                 }
             }
         }
@@ -252,7 +260,7 @@ impl Square {
         differences.iter().fold(self.zero, |sum, difference| {
             let (once, twice) = self
                 .columns
-                .get(difference.column)
+                .get(difference.column())
                 .copied()
                 .unwrap_or_default();
             sum + difference.by * (once + twice * difference.by)
@@ -263,7 +271,13 @@ impl Square {
 /// The reusable memory of a run; one for each worker.
 #[derive(Debug, Default)]
 pub struct Workspace {
+    memo: Memo,
+    /// What goes into the key of a row.
+    bytes: Vec<u8>,
+    /// Of the rows of a block, which the memo does not know.
     differences: [Vec<Difference>; BLOCK],
+    /// Their keys, and where their errors go.
+    waiting: [(Key, usize); BLOCK],
     buffers: Buffers,
 }
 
@@ -276,6 +290,11 @@ struct Buffers {
 }
 
 impl Workspace {
+    /// Whether errors of rows are kept for the next that is the same (64 KiB).
+    pub fn remember(&mut self, rows: bool) {
+        self.memo.turn(rows);
+    }
+
     fn reserve(&mut self, widest: usize) {
         let Buffers { now, next, along } = &mut self.buffers;
         for row in now.iter_mut().chain(next) {
@@ -301,34 +320,81 @@ impl WithSimd for Pass<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            network,
-            rows,
-            workspace,
-            errors,
-        } = self;
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let width = self.network.width().max(1);
+        let mut block = 0;
+        for row in self.rows.chunks_exact(width) {
+            block += usize::from(self.waits(row, block));
+            if block == BLOCK {
+                self.run(simd, block);
+                block = 0;
+            }
+        }
+        self.run(simd, block);
+    }
+}
+
+impl Pass<'_> {
+    /// Takes what the memo knows of a row, or puts the row into the block and says that it waits there.
+    #[inline(always)]
+    fn waits(&mut self, row: &[f32], block: usize) -> bool {
         let Workspace {
+            memo,
+            bytes,
             differences,
+            waiting,
+            ..
+        } = self.workspace;
+        let (Some(differences), Some(waiting)) =
+            (differences.get_mut(block), waiting.get_mut(block))
+        else {
+            return false;
+        };
+        self.network.scaling.differences(row, differences);
+        let at = self.errors.len();
+        self.errors.push(f32::NAN);
+        *waiting = (Key::default(), at);
+        if !memo.is_on() {
+            return true;
+        }
+        let key = self.network.keys.of(differences, bytes);
+        *waiting = (key, at);
+        let (Some(known), Some(error)) = (memo.get(key), self.errors.get_mut(at)) else {
+            return true;
+        };
+        *error = known;
+        false
+    }
+
+    /// Errors of the rows that wait in the block.
+    #[inline(always)]
+    fn run<S: Simd>(&mut self, simd: S, block: usize) {
+        let Workspace {
+            memo,
+            differences,
+            waiting,
             buffers,
-        } = workspace;
-        let width = network.width().max(1);
-        for block in rows.chunks(width * BLOCK) {
-            let rows = block.chunks_exact(width);
-            let count = rows.len();
-            for (row, differences) in rows.zip(differences.iter_mut()) {
-                network.scaling.differences(row, differences);
+            ..
+        } = self.workspace;
+        let differences = differences.get(..block).unwrap_or_default();
+        if differences.is_empty() {
+            return;
+        }
+        let mut products = [1.0_f32; BLOCK];
+        for member in &self.network.members {
+            let errors = member.errors(simd, differences, buffers);
+            for (product, error) in products.iter_mut().zip(errors) {
+                *product *= to_f32(error);
             }
-            let differences = differences.get(..count).unwrap_or_default();
-            let mut products = [1.0_f32; BLOCK];
-            for member in &network.members {
-                let errors = member.errors(simd, differences, buffers);
-                for (product, error) in products.iter_mut().zip(errors) {
-                    *product *= to_f32(error);
-                }
+        }
+        for ((key, at), product) in waiting.iter().take(block).zip(products) {
+            let found = product.powf(self.network.root);
+            if found.is_finite() {
+                memo.insert(*key, found);
             }
-            let found = products.map(|product| product.powf(network.root));
-            errors.extend(found.into_iter().take(count));
+            if let Some(error) = self.errors.get_mut(*at) {
+                *error = found;
+            }
         }
     }
 }

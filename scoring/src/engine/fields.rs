@@ -99,7 +99,10 @@ impl Engine {
         }
         let chunk = first_rows(rows, waiting.len());
         let outcome = match &self.sparse {
-            Some(network) => network.errors(chunk, workspace, errors),
+            Some(network) => {
+                workspace.remember(self.memory.is_some());
+                network.errors(chunk, workspace, errors)
+            }
             None => slot.get().field.errors(chunk, errors),
         };
         outcome.map_err(ScoreError::field)

@@ -9,8 +9,17 @@ use super::dense::leaky;
 /// A column whose value is not that of a zero.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Difference {
-    pub(super) column: usize,
+    pub(super) column: u32,
+    pub(super) value: f32,
+    /// How far the value is from that of a zero.
     pub(super) by: f64,
+}
+
+impl Difference {
+    #[inline(always)]
+    pub(super) fn column(&self) -> usize {
+        self.column as usize
+    }
 }
 
 /// Outputs are filled up to a multiple of this many.
@@ -68,7 +77,7 @@ impl Columns {
             for (pair, (sums, zero)) in sums.enumerate() {
                 let [mut one, mut two] = *zero;
                 for difference in differences {
-                    let tile = difference.column * self.zero.len() + at;
+                    let tile = difference.column() * self.zero.len() + at;
                     let Aligned(tile) = self.columns.get(tile).unwrap_or(&Aligned([0.0; TILE]));
                     let Some([first, second]) = pairs::<S>(tile).get(pair) else {
                         continue;
@@ -137,7 +146,7 @@ impl Wide {
             for (group, (sums, zero)) in groups.zip(zeros).enumerate() {
                 let mut sum = *zero;
                 for difference in differences {
-                    let tile = difference.column * self.zero.len() + at;
+                    let tile = difference.column() * self.zero.len() + at;
                     let Aligned(tile) = self.columns.get(tile).unwrap_or(&Aligned([0.0; TILE]));
                     let Some(weights) = tile.as_chunks::<GROUP>().0.get(group) else {
                         continue;

@@ -354,3 +354,46 @@ fn other_constants_are_read_as_they_are() {
     assert_close(&found, &theirs(&mut session(&model), &rows));
     assert_ne!(found, ours(&BASE.network, &rows));
 }
+
+#[test]
+fn a_row_that_was_met_before_has_the_same_error_whatever_stands_beside_it() {
+    let rows = BASE.golden.concat();
+    let rows = Array2::from_shape_vec((BASE.golden.len(), FIELD_WIDTH), rows).unwrap();
+    let expected = ours(&BASE.network, &rows);
+    let mut workspace = Workspace::default();
+    workspace.remember(true);
+    let mut again = |order: &[usize]| {
+        let some = rows.select(ndarray::Axis(0), order);
+        let mut errors = Vec::new();
+        BASE.network
+            .errors(some.view(), &mut workspace, &mut errors)
+            .unwrap();
+        let bits = |error: &f32| error.to_bits();
+        let same: Vec<u32> = order.iter().map(|at| bits(&expected[*at])).collect();
+        assert_eq!(errors.iter().map(bits).collect::<Vec<_>>(), same);
+    };
+    let count = rows.nrows();
+    // Some are known and some are not; then all are, in another order and twice.
+    again(&(0..count).step_by(3).collect::<Vec<_>>());
+    again(&(0..count).collect::<Vec<_>>());
+    again(&(0..count).rev().chain(0..count).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_one_network_met_is_nothing_to_another() {
+    let other = Network::read(&BASE.model).unwrap();
+    let rows = Array2::from_shape_vec((1, FIELD_WIDTH), BASE.golden[0].clone()).unwrap();
+    let mut bytes = Vec::new();
+    let mut differences = Vec::new();
+    other
+        .scaling
+        .differences(rows.row(0).as_slice().unwrap(), &mut differences);
+    let mut memo = Memo::default();
+    memo.turn(true);
+    memo.insert(BASE.network.keys.of(&differences, &mut bytes), 1.0);
+    assert_eq!(memo.get(other.keys.of(&differences, &mut bytes)), None);
+    assert_eq!(
+        memo.get(BASE.network.keys.of(&differences, &mut bytes)),
+        Some(1.0)
+    );
+}
