@@ -21,6 +21,8 @@ pub(crate) struct Setup {
 pub(crate) enum Policy {
     /// The bundle's budgets.
     Default,
+    /// The bundle's budgets, and time enough for every inspection: for long runs, beside which something else may run.
+    Patient,
     /// Everything is inspected, up to bodies of 4 MiB, and nothing reaches the score that would block it: for requests
     /// whose size is odd by itself.
     Lenient,
@@ -50,6 +52,9 @@ impl Setup {
         defaults.insert("mode".to_owned(), "enforce".into());
         // What could not be inspected is no answer that counts: `closed` makes it a wrong one.
         defaults.insert("fail".to_owned(), "closed".into());
+        if self.policy == Policy::Patient {
+            defaults.insert("inspect".to_owned(), json!({"deadline": "10s"}));
+        }
         if self.policy == Policy::Lenient {
             let budgets = json!({"flag": {"score": 98}, "block": {"score": 99}});
             defaults.insert("budgets".to_owned(), budgets);

@@ -290,7 +290,7 @@ struct Buffers {
 }
 
 impl Workspace {
-    /// Whether errors of rows are kept for the next that is the same (64 KiB).
+    /// Whether errors of rows are kept for the next that is the same (1 MiB).
     pub fn remember(&mut self, rows: bool) {
         self.memo.turn(rows);
     }

@@ -15,16 +15,16 @@ use crate::peers::Stage;
 use crate::request::{Counter, Values};
 use crate::shapes::Shape;
 use crate::table::{Table, figure};
-use crate::weir::Setup;
+use crate::weir::{Policy, Setup};
 
-/// Shape, its values, connections, requests a second: a fifth of what one worker does.
+/// Shape, its values, connections, requests a second: a twentieth of what one worker does.
 const LOAD: [(Shape, Values, usize, u32); 6] = [
-    (Shape::Page, Values::Same, 64, 1_000),
-    (Shape::Form, Values::Same, 32, 500),
-    (Shape::Form, Values::Distinct, 1, 100),
-    (Shape::Json, Values::Same, 16, 100),
-    (Shape::Json, Values::Distinct, 1, 25),
-    (Shape::LargeJson, Values::Same, 4, 25),
+    (Shape::Page, Values::Same, 64, 250),
+    (Shape::Form, Values::Same, 32, 125),
+    (Shape::Form, Values::Distinct, 1, 25),
+    (Shape::Json, Values::Same, 16, 25),
+    (Shape::Json, Values::Distinct, 1, 8),
+    (Shape::LargeJson, Values::Same, 4, 7),
 ];
 /// After it all connections are closed and opened anew.
 const STRETCH: Duration = Duration::from_secs(60);
@@ -38,7 +38,11 @@ pub(crate) async fn measure(
     minutes: u32,
     machine: &str,
 ) -> Result<Section> {
-    let proxy = stage.weir(places, &Setup::default())?;
+    let setup = Setup {
+        policy: Policy::Patient,
+        ..Setup::default()
+    };
+    let proxy = stage.weir(places, &setup)?;
     let resident = || anyhow::Ok(proxy.usage()?.resident_kib as f64 / 1024.0);
     let mut table = Table::new(["minutes", "requests", "resident, MiB"]);
     table.row(["0".to_owned(), "0".to_owned(), figure(resident()?)]);

@@ -9,7 +9,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use super::columns::Difference;
 
 /// Entries; a row finds its place by its hash, and takes it from whichever row is there.
-const ENTRIES: usize = 4096;
+const ENTRIES: usize = 65_536;
 
 /// Hashes rows with a secret of one network: nobody outside can make two rows meet, and a row of another network is
 /// another row.
