@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) workers: usize,
+    /// Sockets for each worker; else the default, which is so with one worker.
     pub(crate) per_worker: bool,
     /// Prefixes `/r0`, `/r1` and so on beside the one for everything else.
     pub(crate) routes: usize,
@@ -68,6 +69,10 @@ impl Setup {
             // On a busy machine it takes a while to open them all.
             timeouts.insert("idle".to_owned(), "10m".into());
         }
+        let mut sockets = Map::new();
+        if self.per_worker {
+            sockets.insert("per_worker".to_owned(), true.into());
+        }
         let all = json!({"id": "all", "upstream": "origin"});
         let further = (0..self.routes).map(|number| {
             json!({"id": format!("r{number}"), "path": format!("/r{number}"), "upstream": "origin"})
@@ -76,7 +81,7 @@ impl Setup {
         json!({
             "listen": [{"address": listen}],
             "admin": {"address": admin},
-            "sockets": {"per_worker": self.per_worker},
+            "sockets": sockets,
             "workers": self.workers,
             "model": {"bundle": bundle, "watch": false},
             "upstreams": [{"name": "origin", "address": origin.to_string(), "max_connections": 512, "max_idle": 256}],
