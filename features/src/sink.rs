@@ -173,7 +173,8 @@ pub(crate) fn push_known(
     } = scratch;
     let known = seen.find(hash, |&index| {
         fields.get(index as usize).is_some_and(|field| {
-            field.location == place.location
+            field.hash == hash
+                && field.location == place.location
                 && field.value.of(arena) == value
                 && field.key.of(arena) == place.key
         })

@@ -54,6 +54,8 @@ use top::Top;
 
 /// Rows of one run: enough that a run's fixed cost is nothing beside its rows', and a matrix of 438 KiB a worker.
 pub const CHUNK_ROWS: usize = 256;
+/// Fields whose scores are looked up together.
+const LOOK_UPS: usize = 16;
 /// No machine has more workers; each has a session in memory.
 const MOST_WORKERS: usize = 1024;
 
@@ -221,6 +223,7 @@ impl Engine {
             rows,
             errors,
             waiting,
+            asked,
             workspace,
         } = scratch;
         let fields = self.extractor.extract(subject.request, features);
@@ -229,6 +232,7 @@ impl Engine {
             rows,
             errors,
             waiting,
+            asked,
             workspace,
         };
         let known = Known {
@@ -285,6 +289,7 @@ impl Engine {
             rows,
             errors,
             waiting,
+            asked,
             workspace,
         } = scratch;
         let fields = self.extractor.extract(subject.request, features);
@@ -297,6 +302,7 @@ impl Engine {
             rows,
             errors,
             waiting,
+            asked,
             workspace,
         };
         let scored = self.score_fields(

@@ -274,10 +274,10 @@ pub struct Workspace {
     memo: Memo,
     /// What goes into the key of a row.
     bytes: Vec<u8>,
-    /// Of the rows of a block, which the memo does not know.
-    differences: [Vec<Difference>; BLOCK],
+    /// Of rows that the memo does not know, and of those that it is asked for next.
+    differences: [Vec<Difference>; 2 * BLOCK],
     /// Their keys, and where their errors go.
-    waiting: [(Key, usize); BLOCK],
+    waiting: [(Key, usize); 2 * BLOCK],
     buffers: Buffers,
 }
 
@@ -322,22 +322,25 @@ impl WithSimd for Pass<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let width = self.network.width().max(1);
-        let mut block = 0;
-        for row in self.rows.chunks_exact(width) {
-            block += usize::from(self.waits(row, block));
-            if block == BLOCK {
-                self.run(simd, block);
-                block = 0;
+        let mut waiting = 0;
+        for rows in self.rows.chunks(width * BLOCK) {
+            waiting = self.take(rows.chunks_exact(width), waiting);
+            if waiting >= BLOCK {
+                self.run(simd, BLOCK);
+                self.workspace.differences.rotate_left(BLOCK);
+                self.workspace.waiting.rotate_left(BLOCK);
+                waiting -= BLOCK;
             }
         }
-        self.run(simd, block);
+        self.run(simd, waiting);
     }
 }
 
 impl Pass<'_> {
-    /// Takes what the memo knows of a row, or puts the row into the block and says that it waits there.
+    /// Takes what the memo knows of at most [`BLOCK`] rows, and puts the others behind those that wait; returns how many wait
+    /// then. All keys are made before the first look-up: so the processor waits for several lines of memory at once.
     #[inline(always)]
-    fn waits(&mut self, row: &[f32], block: usize) -> bool {
+    fn take<'r>(&mut self, rows: impl Iterator<Item = &'r [f32]>, before: usize) -> usize {
         let Workspace {
             memo,
             bytes,
@@ -345,25 +348,35 @@ impl Pass<'_> {
             waiting,
             ..
         } = self.workspace;
-        let (Some(differences), Some(waiting)) =
-            (differences.get_mut(block), waiting.get_mut(block))
-        else {
-            return false;
-        };
-        self.network.scaling.differences(row, differences);
-        let at = self.errors.len();
-        self.errors.push(f32::NAN);
-        *waiting = (Key::default(), at);
-        if !memo.is_on() {
-            return true;
+        let mut taken = before;
+        let slots = differences.iter_mut().zip(waiting.iter_mut()).skip(before);
+        for (row, (differences, waiting)) in rows.zip(slots) {
+            self.network.scaling.differences(row, differences);
+            let key = match memo.is_on() {
+                true => self.network.keys.of(differences, bytes),
+                false => Key::default(),
+            };
+            *waiting = (key, self.errors.len());
+            self.errors.push(f32::NAN);
+            taken += 1;
         }
-        let key = self.network.keys.of(differences, bytes);
-        *waiting = (key, at);
-        let (Some(known), Some(error)) = (memo.get(key), self.errors.get_mut(at)) else {
-            return true;
-        };
-        *error = known;
-        false
+        if !memo.is_on() {
+            return taken;
+        }
+        let mut waits = before;
+        for slot in before..taken {
+            let known = waiting.get(slot).and_then(|(key, at)| {
+                let error = self.errors.get_mut(*at)?;
+                *error = memo.get(*key)?;
+                Some(())
+            });
+            if known.is_none() {
+                differences.swap(waits, slot);
+                waiting.swap(waits, slot);
+                waits += 1;
+            }
+        }
+        waits
     }
 
     /// Errors of the rows that wait in the block.

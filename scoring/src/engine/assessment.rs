@@ -5,7 +5,7 @@ use std::time::Duration;
 use ndarray::Array2;
 use weir_features::{FIELD_WIDTH, Location, Scratch};
 
-use super::CHUNK_ROWS;
+use super::{CHUNK_ROWS, LOOK_UPS};
 use crate::budget::{Score, Scores};
 use crate::ort::SessionError;
 use crate::sparse::Workspace;
@@ -156,7 +156,19 @@ pub struct EngineScratch {
     pub(super) rows: Array2<f32>,
     pub(super) errors: Vec<f32>,
     pub(super) waiting: Vec<Waiting>,
+    pub(super) asked: Vec<Asked>,
     pub(super) workspace: Workspace,
+}
+
+/// A field that the score cache was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Its number.
+    pub(super) field: usize,
+    /// Where the score cache has its score, or will have it.
+    pub(super) key: Option<u128>,
+    /// What it scored before.
+    pub(super) found: Option<f32>,
 }
 
 /// What a row is of.
@@ -177,6 +189,7 @@ impl Default for EngineScratch {
             rows: Array2::zeros((CHUNK_ROWS, FIELD_WIDTH)),
             errors: Vec::with_capacity(CHUNK_ROWS),
             waiting: Vec::with_capacity(CHUNK_ROWS),
+            asked: Vec::with_capacity(LOOK_UPS),
             workspace: Workspace::default(),
         }
     }

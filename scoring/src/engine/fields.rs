@@ -9,9 +9,9 @@ use weir_features::profile::{Endpoint, PROFILE_WIDTH};
 use weir_features::schema::PROFILE_AT;
 use weir_features::{Field, Fields, Location, Marks};
 
-use super::assessment::{CacheUse, FieldFilter, ScoreError, Timings, Waiting};
+use super::assessment::{Asked, CacheUse, FieldFilter, ScoreError, Timings, Waiting};
 use super::top::Top;
-use super::{CHUNK_ROWS, Engine, LazySlot};
+use super::{CHUNK_ROWS, Engine, LOOK_UPS, LazySlot};
 use crate::sparse::Workspace;
 
 impl Engine {
@@ -56,27 +56,54 @@ impl Engine {
         buffers: &mut Buffers<'_>,
         scored: &mut Scored,
     ) {
-        buffers.waiting.clear();
-        let mut free = buffers.rows.rows_mut().into_iter();
-        let mut row = free.next();
-        while let Some(open) = &mut row
-            && let Some((field, content)) = pending.next()
-        {
-            let memory = self.memory.as_ref();
-            let key = memory.map(|memory| memory.key(known.fields, field, known.endpoint));
-            let found = memory.zip(key).and_then(|(memory, key)| memory.get(key));
-            if let Some(value) = found {
-                scored.cache.hits += 1;
-                scored.top.offer(field, value);
-            } else if let Some(open) = open.as_slice_mut() {
-                let profiled = self.write_row(&content, known.endpoint, open);
-                buffers.waiting.push(Waiting {
-                    field,
-                    profiled,
-                    key,
-                });
-                row = free.next();
+        let Buffers {
+            rows,
+            waiting,
+            asked,
+            ..
+        } = buffers;
+        waiting.clear();
+        let mut free = rows.rows_mut().into_iter();
+        while free.len() > 0 {
+            // Each may need a row.
+            let next = pending.take(free.len().min(LOOK_UPS));
+            self.ask(known, next.map(|(field, _)| field), asked);
+            if asked.is_empty() {
+                return;
             }
+            for &Asked { field, key, found } in asked.iter() {
+                if let Some(value) = found {
+                    scored.cache.hits += 1;
+                    scored.top.offer(field, value);
+                } else if let Some(content) = known.fields.get(field)
+                    && let Some(mut row) = free.next()
+                    && let Some(row) = row.as_slice_mut()
+                {
+                    let profiled = self.write_row(&content, known.endpoint, row);
+                    waiting.push(Waiting {
+                        field,
+                        profiled,
+                        key,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Asks the cache for the scores of some fields. All keys are made before the first look-up: so the processor waits for
+    /// several lines of memory at once.
+    fn ask(&self, known: Known<'_>, fields: impl Iterator<Item = usize>, asked: &mut Vec<Asked>) {
+        let memory = self.memory.as_ref();
+        asked.clear();
+        asked.extend(fields.map(|field| Asked {
+            field,
+            key: memory.map(|memory| memory.key(known.fields, field, known.endpoint)),
+            found: None,
+        }));
+        for asked in asked {
+            asked.found = memory
+                .zip(asked.key)
+                .and_then(|(memory, key)| memory.get(key));
         }
     }
 
@@ -92,6 +119,7 @@ impl Engine {
             errors,
             waiting,
             workspace,
+            ..
         } = buffers;
         errors.clear();
         if let (Runs::Shared { deadline }, Some(batches)) = (runs, &self.batches) {
@@ -172,6 +200,8 @@ pub(super) struct Buffers<'s> {
     pub(super) errors: &'s mut Vec<f32>,
     /// What the rows are of, in their order.
     pub(super) waiting: &'s mut Vec<Waiting>,
+    /// Those whose scores are looked up together.
+    pub(super) asked: &'s mut Vec<Asked>,
     pub(super) workspace: &'s mut Workspace,
 }
 
@@ -181,6 +211,7 @@ impl Buffers<'_> {
             rows: self.rows,
             errors: self.errors,
             waiting: self.waiting,
+            asked: self.asked,
             workspace: self.workspace,
         }
     }

@@ -90,7 +90,9 @@ impl Columns {
                         *sum = simd.mul_add_f32s(*weight, by, *sum);
                     }
                 }
-                *sums = [one, two].map(|group| group.map(|sum| leaky(simd, sum, slope)));
+                leaky(simd, &mut one, slope);
+                leaky(simd, &mut two, slope);
+                *sums = [one, two];
             }
         }
     }
