@@ -42,8 +42,9 @@ lint: ## formatting, clippy, documentation and licences, warnings denied
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --workspace check licenses bans sources; \
 	else echo "note: cargo-deny is not installed, licences not checked (cargo install cargo-deny --locked)"; fi
 
-bench: onnxruntime ## what Weir costs beside nginx, a plain proxy and ModSecurity: make bench [ARGS="--rounds 1"]
+bench: onnxruntime ## what Weir costs beside nginx, a plain proxy and ModSecurity: make bench [ARGS="--rounds 1"] [REPLAY=CAPTURE]
 	@scripts/bench.sh $(ARGS)
+	@$(if $(filter --only% --print-only -h --help,$(ARGS)),,REPLAY="$(REPLAY)" scripts/bench-instructions.sh --docs)
 
 bench-stages: onnxruntime ## what extraction, decoding and scoring cost on this machine
 	cargo bench -p weir-waf --bench detection

@@ -28,7 +28,7 @@ mod shapes;
 mod whole;
 
 use engines::Cache;
-use hostile::{Filled, HOSTILE, ORDINARY};
+use hostile::{Filled, HOSTILE, ORDINARY, PARAMETERS};
 use shapes::{SHAPES, Shape};
 
 fn main() {
@@ -126,6 +126,13 @@ fn attacks_beside(bencher: Bencher<'_, '_>, filled: &Filled) {
 #[divan::bench(args = HOSTILE)]
 fn attacks(bencher: Bencher<'_, '_>, filled: &Filled) {
     whole::bench_filled(bencher, filled, FILLED);
+}
+
+/// A million parameters: what `attacks` does for 64 KiB of them, for all that a body may bring where its limit allows that.
+#[divan::bench(sample_count = 10)]
+fn attacks_by_a_million_parameters(bencher: Bencher<'_, '_>) {
+    // What a million names of one to five hexadecimal digits take.
+    whole::bench_filled(bencher, &PARAMETERS, 7_930_096);
 }
 
 /// Bytes of a request that a [`Filled`] one fills.

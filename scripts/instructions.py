@@ -23,7 +23,7 @@ TOLERANCE = 0.03
 # How much dearer a byte of an attack may be than a byte of ordinary text.
 MOST_EXPENSIVE = 5.0
 # Six disguises stacked on every word make several texts, each of which has to be judged: see decision 0013.
-KNOWN = {"stacked readings": 8.0}
+KNOWN = {"stacked readings": 7.0}
 ALLOCATORS = {"malloc", "calloc", "realloc", "free", "posix_memalign", "aligned_alloc", "memalign"}
 
 Case = collections.namedtuple("Case", "group name requests bytes fields")

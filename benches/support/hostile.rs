@@ -49,9 +49,13 @@ pub(crate) const ORDINARY: [Filled; 2] = [
     }),
 ];
 
+pub(crate) const PARAMETERS: Filled = Filled::new("parameters", |bytes| {
+    form(&numbered(bytes, |n| format!("{n:x}=1&")))
+});
+
 /// Attacks on the processor. Each fills a value, a body or a header with what some parser, decoder or recogniser has to
 /// look at again and again if it is not careful.
-pub(crate) const HOSTILE: [Filled; 47] = [
+pub(crate) const HOSTILE: [Filled; 48] = [
     // Values of one mark.
     Filled::new("quotes", |bytes| value(&repeated("'", bytes))),
     Filled::new("both quotes", |bytes| value(&repeated("'\"", bytes))),
@@ -107,8 +111,9 @@ pub(crate) const HOSTILE: [Filled; 47] = [
         value(&plain("73656c65637420", bytes))
     }),
     // Structures.
-    Filled::new("parameters", |bytes| {
-        form(&numbered(bytes, |n| format!("{n:x}=1&")))
+    PARAMETERS,
+    Filled::new("colliding names", |bytes| {
+        form(&numbered(bytes, |n| format!("{}=1&", colliding(n))))
     }),
     Filled::new("the same parameter", |bytes| {
         form(&numbered(bytes, |n| format!("a[]={n:x}&")))
@@ -162,6 +167,13 @@ fn repeated(piece: &str, bytes: usize) -> String {
 /// The same without numbers, where they would break a structure.
 fn plain(piece: &str, bytes: usize) -> String {
     piece.repeat(bytes / piece.len())
+}
+
+/// Names of which all have the same hash where a text is hashed byte by byte with a fixed multiplier of 31: "Aa" and "BB"
+/// come to the same (Crosby and Wallach, "Denial of Service via Algorithmic Complexity Attacks", USENIX Security 2003).
+fn colliding(n: usize) -> String {
+    let choose = |bit: usize| if n >> bit & 1 == 0 { "Aa" } else { "BB" };
+    (0..14).map(choose).collect()
 }
 
 fn numbered(bytes: usize, piece: impl Fn(usize) -> String) -> String {

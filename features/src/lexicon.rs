@@ -1,7 +1,7 @@
 //! Words and marks of code, by family, found in one Aho-Corasick pass. Not here: whether they make an attack.
 //!
-//! Values are folded first: lower case, and comments, `+` and runs of white space as one space, so that
-//! `UNION/**/SELECT` reads `union select`. Words count only at word boundaries: `selection` is no `select`.
+//! Values are folded first: comments, `+` and runs of white space are one space, so that `UNION/**/SELECT` reads
+//! `UNION SELECT`. A line break ends header lines, so it is kept apart from other white space. Case means nothing, and words count only at word boundaries: `selection` is no `select`.
 
 mod terms;
 
@@ -10,6 +10,7 @@ use aho_corasick::automaton::StateID;
 use aho_corasick::dfa::DFA;
 use aho_corasick::{Anchored, MatchKind, StartKind};
 
+use crate::bytes::{Bytes, find_pair};
 use crate::tokens::Present;
 
 pub(crate) use terms::FAMILY_TERMS;
@@ -153,6 +154,7 @@ impl Lexicon {
         );
         let automaton = DFA::builder()
             .match_kind(MatchKind::Standard)
+            .ascii_case_insensitive(true)
             .start_kind(StartKind::Unanchored)
             .prefilter(false)
             .build(&patterns)
@@ -171,7 +173,7 @@ impl Lexicon {
         self.hits_in(value, true, folded)
     }
 
-    /// As [`Self::hits`]; unless `folds`, folding would change nothing but case.
+    /// As [`Self::hits`]; unless `folds`, folding would change nothing.
     pub(crate) fn hits_in(&self, value: &[u8], folds: bool, folded: &mut Vec<u8>) -> Hits {
         let text = if folds {
             fold(value, folded, None);
@@ -223,12 +225,11 @@ impl Lexicon {
         found
     }
 
-    /// Terms in a text that is folded but for its case, in the order of their ends.
+    /// Terms in a folded text, in the order of their ends.
     fn each(&self, text: &[u8], mut found: impl FnMut(usize, Family, usize, usize)) {
         let mut state = self.start;
         for (at, byte) in text.iter().enumerate() {
-            let byte = byte.to_ascii_lowercase();
-            state = self.automaton.next_state(Anchored::No, state, byte);
+            state = self.automaton.next_state(Anchored::No, state, *byte);
             if !self.automaton.is_special(state) || !self.automaton.is_match(state) {
                 continue;
             }
@@ -256,15 +257,30 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Where none of these stands and no blank beside another, folding changes nothing but case.
+/// Where none of these stands and no blank beside another, folding changes nothing.
 pub(crate) const FOLDED_BYTES: Present = Present::set(b"*+\t\r\x0b\x0c\0");
+
+/// Where folding may change something.
+static FOLDING: Bytes = Bytes::of(b"/* +\t\r\x0b\x0c\0");
 
 /// Folds a value for matching; `offsets`, where wanted, tells for each folded byte where it came from.
 fn fold(value: &[u8], out: &mut Vec<u8>, mut offsets: Option<&mut Vec<usize>>) {
     out.clear();
     let mut at = 0;
-    while let Some(&byte) = value.get(at) {
+    // A comment is open that nothing ends, nor any after it.
+    let mut endless = false;
+    loop {
         let rest = value.get(at..).unwrap_or_default();
+        let unchanged = rest.iter().position(|byte| FOLDING.has(*byte));
+        let (unchanged, rest) = rest.split_at(unchanged.unwrap_or(rest.len()));
+        out.extend_from_slice(unchanged);
+        if let Some(offsets) = offsets.as_deref_mut() {
+            offsets.extend(at..at + unchanged.len());
+        }
+        at += unchanged.len();
+        let Some(&byte) = rest.first() else {
+            return;
+        };
         let (folded, length) = match byte {
             b'/' if rest.starts_with(b"/*!") => {
                 // MySQL runs what stands in such a comment, after an optional version number.
@@ -276,16 +292,18 @@ fn fold(value: &[u8], out: &mut Vec<u8>, mut offsets: Option<&mut Vec<usize>>) {
                 (b' ', 3 + digits)
             }
             b'/' if rest.starts_with(b"/*") => {
-                match memchr::memmem::find(rest.get(2..).unwrap_or_default(), b"*/") {
+                let inner = rest.get(2..).filter(|_| !endless);
+                match inner.and_then(|inner| find_pair(inner, b'*', b'/')) {
                     Some(length) => (b' ', length + 4),
-                    None => (b'/', 1),
+                    None => {
+                        endless = true;
+                        (b'/', 1)
+                    }
                 }
             }
             b'*' if rest.starts_with(b"*/") => (b' ', 2),
             b'+' | b'\t' | b'\r' | b'\x0b' | b'\x0c' | b'\0' => (b' ', 1),
-            // A line break ends header lines, so it is kept apart from other white space.
-            b'\n' => (b'\n', 1),
-            other => (other.to_ascii_lowercase(), 1),
+            other => (other, 1),
         };
         if !(folded == b' ' && out.last() == Some(&b' ')) {
             out.push(folded);

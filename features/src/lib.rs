@@ -12,6 +12,7 @@
 mod binary;
 mod blob;
 mod body;
+mod bytes;
 mod charset;
 mod client;
 mod compression;

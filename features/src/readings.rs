@@ -12,6 +12,7 @@ mod splits;
 pub(crate) use paths::simplified;
 
 use crate::blob;
+use crate::bytes::{Bytes, find_pair};
 use crate::charset;
 use crate::decode::{Plus, decode_in};
 use crate::field::{Marks, Scratch};
@@ -243,13 +244,10 @@ impl<'v> Text<'v> {
 
 /// The value with its UTF-7 undone, when that brings markup or quotes to light.
 pub(crate) fn utf7(value: &[u8]) -> Option<Lent> {
-    memchr::memmem::find(value, b"+A")?;
+    find_pair(value, b'+', b'A')?;
     let text = charset::utf7(value);
-    let marks = |text: &[u8]| {
-        text.iter()
-            .filter(|byte| matches!(byte, b'<' | b'>' | b'"' | b'\'' | b'(' | b'{' | b'`'))
-            .count()
-    };
+    static MARKS: Bytes = Bytes::of(b"<>\"'({`");
+    let marks = |text: &[u8]| text.iter().filter(|byte| MARKS.has(**byte)).count();
     let found = marks(&text).checked_sub(marks(value))?;
     // Base64 has plus signs as well, and would turn into any characters at all.
     let foreign = |text: &[u8]| text.iter().filter(|byte| !byte.is_ascii()).count();

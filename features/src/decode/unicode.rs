@@ -7,10 +7,8 @@ use super::{Change, push_code_point};
 /// Folds overlong UTF-8 sequences of two to six bytes (`C0 AF` for `/`) into the character they stand for.
 pub(super) fn overlong(input: &[u8], out: &mut Vec<u8>) -> Change {
     let mut change = Change::default();
-    if !input
-        .iter()
-        .any(|byte| matches!(byte, 0xc0 | 0xc1 | 0xe0 | 0xf0 | 0xf8..=0xfd))
-    {
+    let begins = |byte: &u8| matches!(byte, 0xc0 | 0xc1 | 0xe0 | 0xf0 | 0xf8..=0xfd);
+    if input.is_ascii() || !input.iter().any(begins) {
         return change;
     }
     let mut copied = 0;

@@ -1,5 +1,7 @@
 //! Comments of SQL between and inside words. Not here: comments that hide the rest of a statement; they are evidence.
 
+use crate::bytes::find_pair;
+
 /// What stands where a comment was.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leave {
@@ -30,7 +32,7 @@ impl Blocks {
         if at < self.fruitless_until || !is_code(before) || rest.starts_with(b",*") {
             return None;
         }
-        let Some(end) = memchr::memmem::find(rest, b"*/") else {
+        let Some(end) = find_pair(rest, b'*', b'/') else {
             self.fruitless_until = value.len();
             return None;
         };

@@ -2,6 +2,7 @@
 //!
 //! Not here: comments, see `comments`.
 
+use crate::bytes::Bytes;
 use crate::lent::Lent;
 
 /// Removes control and invisible characters; line breaks and tabs only where that makes a script address of the value,
@@ -63,6 +64,9 @@ fn has_script_address(value: &[u8]) -> bool {
     })
 }
 
+/// What begins something that a shell drops.
+static DROPPED: Bytes = Bytes::of(b"'\"\\^$");
+
 /// Undoes what a shell drops inside words (`c'a't`, `wh""oami`, `c\at`, `who$@ami`, `w^h^oami`) and its blanks
 /// (`${IFS}`). False when there is nothing of it.
 pub(super) fn shell(value: &[u8], out: &mut Vec<u8>) -> bool {
@@ -82,7 +86,12 @@ pub(super) fn shell(value: &[u8], out: &mut Vec<u8>) -> bool {
     let habits = Habits::of(value);
     let mut copied = 0;
     let mut at = 0;
-    while at < value.len() {
+    let next = |at: usize| {
+        let rest = value.get(at..)?;
+        Some(at + rest.iter().position(|byte| DROPPED.has(*byte))?)
+    };
+    while let Some(found) = next(at) {
+        at = found;
         let Some((length, kept)) = habits.dropped(value, at) else {
             at += 1;
             continue;

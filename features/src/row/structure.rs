@@ -6,6 +6,7 @@
     reason = "columns by constants, the caller passes exactly that many"
 )]
 
+use crate::bytes::Bytes;
 use crate::tokens::Present;
 
 /// A value without any of these has zeros in all columns.
@@ -18,6 +19,9 @@ pub(super) fn write(value: &[u8], present: Present, out: &mut [f32]) {
     }
 }
 
+/// What is looked at byte by byte.
+static COUNTED: Bytes = Bytes::of(b"'\"`()[]{}<>=");
+
 fn write_all(value: &[u8], out: &mut [f32]) {
     let mut quotes = [0usize; 3];
     let mut depth = [0i32; 4];
@@ -26,6 +30,9 @@ fn write_all(value: &[u8], out: &mut [f32]) {
     let mut calls = 0usize;
     let mut tautologies = 0usize;
     for (at, &byte) in value.iter().enumerate() {
+        if !COUNTED.has(byte) {
+            continue;
+        }
         let next = value.get(at + 1).copied().unwrap_or(0);
         let before = at
             .checked_sub(1)

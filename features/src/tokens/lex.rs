@@ -1,6 +1,7 @@
 //! Words, numbers and marks of a value. Not here: what they mean to a language.
 
 use super::words::{self, SQL};
+use crate::bytes::{Bytes, find_pair};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -52,14 +53,19 @@ impl Token {
     }
 }
 
+/// What words are made of: letters, digits, underscores and whatever is not ASCII.
+static WORD: Bytes = Bytes::of(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+    .and_all_beyond_ascii();
+
 pub(super) fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 128
+    WORD.has(byte)
 }
 
 /// Bytes from `at` that `class` accepts.
 pub(super) fn run(value: &[u8], at: usize, class: impl Fn(u8) -> bool) -> usize {
     let rest = value.get(at..).unwrap_or_default();
-    rest.iter().take_while(|byte| class(**byte)).count()
+    let end = rest.iter().position(|byte| !class(*byte));
+    end.unwrap_or(rest.len())
 }
 
 /// The classes of the word that begins at `at`.
@@ -131,7 +137,7 @@ impl Lexer<'_> {
                 if self.no_comment_end {
                     return 0;
                 }
-                match memchr::memmem::find(rest, b"*/") {
+                match find_pair(rest, b'*', b'/') {
                     Some(length) => {
                         self.commented = true;
                         length + 4

@@ -4,6 +4,7 @@ use super::address::{addresses, tricks};
 use super::lex::{Kind, is_word, run};
 use super::words::{FILE, FOLDER, HEADER, OPERATOR, bits};
 use super::{Found, Present, Sign, Text};
+use crate::bytes::Bytes;
 
 const SLASHES: Present = Present::set(b"/\\");
 
@@ -52,8 +53,8 @@ const ROOTS: [&[u8]; 7] = [
 ];
 
 /// What segments end with, and what their names do.
-const BREAKS: Present = Present::set(b"/\\?#&= \"'\0<>\n");
-const TAILS: Present = Present::set(b";:%,|`)}");
+static BREAKS: Bytes = Bytes::of(b"/\\?#&= \"'\0<>\n");
+static TAILS: Bytes = Bytes::of(b";:%,|`)}");
 
 /// A walk along a path, segment by segment.
 #[derive(Default)]
@@ -92,12 +93,14 @@ fn path(value: &[u8], found: &mut Found) {
 
 impl Walk {
     fn step(&mut self, segment: &[u8], at: usize, is_path: bool) {
-        let dots = memchr::memchr_iter(b'.', segment).count();
-        let only_dots = dots > 0
-            && segment
-                .iter()
-                .all(|byte| matches!(byte, b'.' | b';' | b'%'));
-        if !only_dots {
+        let only_dots = segment
+            .iter()
+            .all(|byte| matches!(byte, b'.' | b';' | b'%'));
+        let dots = match only_dots {
+            true => segment.iter().filter(|byte| **byte == b'.').count(),
+            false => 0,
+        };
+        if dots == 0 {
             if !is_path {
                 self.depth = 0;
             } else if !segment.is_empty() {
@@ -122,10 +125,8 @@ impl Walk {
         if segment.is_empty() {
             return;
         }
-        let name = segment
-            .split(|byte| TAILS.has(*byte))
-            .next()
-            .unwrap_or_default();
+        let end = run(segment, 0, |byte| !TAILS.has(byte));
+        let name = segment.get(..end).unwrap_or_default();
         let classes = if (3..=24).contains(&segment.len()) {
             bits(name)
         } else {

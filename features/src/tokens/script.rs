@@ -3,6 +3,7 @@
 use super::lex::{Kind, is_word, run};
 use super::words::{ACTIVE, OBJECT, PROPERTY, SINK, bits};
 use super::{Found, Present, QUOTES, Sign, Text};
+use crate::bytes::Bytes;
 
 const CALLS: Present = Present::set(b"(`=[");
 /// Bytes of brackets in a row that are a program: `[]+[]`, `(![]+[])[+[]]`.
@@ -35,8 +36,11 @@ fn is_between(byte: u8) -> bool {
     is_blank(byte) || matches!(byte, b'/' | b'"' | b'\'' | b'`' | b'+')
 }
 
+static NAME: Bytes =
+    Bytes::of(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_:");
+
 fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':')
+    NAME.has(byte)
 }
 
 fn byte(value: &[u8], at: usize) -> u8 {
@@ -401,12 +405,13 @@ fn object(text: Text<'_>, index: usize, found: &mut Found) {
     }
 }
 
+/// What scripts in brackets alone are written in.
+static WRITTEN_IN: Bytes = Bytes::of(b"[]()!+");
+
 fn brackets(value: &[u8], found: &mut Found) {
     let mut at = 0;
     while at < value.len() {
-        let length = run(value, at, |byte| {
-            matches!(byte, b'[' | b']' | b'(' | b')' | b'!' | b'+')
-        });
+        let length = run(value, at, |byte| WRITTEN_IN.has(byte));
         if length >= BRACKETS {
             let piece = value.get(at..at + length).unwrap_or_default();
             if piece.contains(&b'[') && piece.contains(&b'+') {

@@ -3,8 +3,11 @@
 use super::lex::{is_word, run};
 use super::words::{ALONE, COMMAND, COMMAND_WORD, bits};
 use super::{Found, Present, Sign, Text};
+use crate::bytes::Bytes;
 
-const SEPARATORS: Present = Present::set(b";|&`$\n(<");
+const SEPARATORS: Present = Present::set(SEPARATE);
+const SEPARATE: &[u8] = b";|&`$\n(<";
+static SEPARATES: Bytes = Bytes::of(SEPARATE);
 /// Bytes of a command's name, disguise and folders included, that are read.
 const NAME: usize = 64;
 /// A command without one of these has neither arguments nor a disguise.
@@ -24,7 +27,7 @@ pub(super) fn find(text: Text<'_>, found: &mut Found) {
     if text.present.any(SEPARATORS) {
         let pipes = memchr::memchr_iter(b'|', value).take(4).count();
         for (at, byte) in value.iter().enumerate() {
-            if matches!(byte, b';' | b'|' | b'&' | b'`' | b'$' | b'\n' | b'<' | b'(') {
+            if SEPARATES.has(*byte) {
                 separator(value, at, *byte, pipes, found);
             }
         }

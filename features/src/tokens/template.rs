@@ -2,12 +2,15 @@
 
 use super::lex::{is_word, run};
 use super::{Found, Present, Sign, Text};
+use crate::bytes::{Bytes, find_pair};
 
 /// Bytes between the brackets of an expression that are looked at.
 const LOOK: usize = 160;
 /// Expressions of one value that are looked at: brackets in a row must not cost a look each.
 const EXPRESSIONS: usize = 48;
 const OPENS: Present = Present::set(b"{(<[#$@%*~");
+/// What stands first in the marks that open an expression.
+static OPENING: Bytes = Bytes::of(b"{<[#$@%*~");
 
 pub(super) fn find(text: Text<'_>, found: &mut Found) {
     let braced = text.present.has(b'{');
@@ -22,6 +25,10 @@ pub(super) fn find(text: Text<'_>, found: &mut Found) {
     while let Some(&byte) = value.get(at)
         && looked < EXPRESSIONS
     {
+        if !OPENING.has(byte) {
+            at += 1;
+            continue;
+        }
         let next = value.get(at + 1).copied().unwrap_or(0);
         let (open, close): (usize, &[u8]) = match (byte, next) {
             (b'{', b'{') => (2, b"}}"),
@@ -39,7 +46,10 @@ pub(super) fn find(text: Text<'_>, found: &mut Found) {
         looked += 1;
         let inner = value.get(at + open..).unwrap_or_default();
         let inner = inner.get(..LOOK).unwrap_or(inner);
-        let end = memchr::memmem::find(inner, close);
+        let end = match close {
+            [one, two] => find_pair(inner, *one, *two),
+            one => memchr::memmem::find(inner, one),
+        };
         expression(
             at,
             (byte, next),
@@ -150,7 +160,7 @@ fn indexed(text: &[u8]) -> bool {
     let rest = text.get(name..).unwrap_or_default();
     rest.starts_with(b"['")
         || rest.starts_with(b"[\"")
-        || memchr::memmem::find(text, b"__").is_some()
+        || find_pair(text, b'_', b'_').is_some()
         || rest.starts_with(b"|attr")
         || rest.starts_with(b"@")
 }

@@ -1,5 +1,6 @@
 //! Words that the tokenizers tell apart. Not here: grammar.
 
+use std::hash::{Hash, Hasher};
 use std::sync::LazyLock;
 
 use hashbrown::HashMap;
@@ -117,7 +118,7 @@ local_file view-source data",
         HEADER,
         "set-cookie location content-type content-length content-disposition host refresh link status
 transfer-encoding bcc cc to from subject reply-to mime-version received cookie user-agent referer accept authorization connection
-access-control-allow-origin x-forwarded-for x-forwarded-host return-path message-id content-transfer-encoding sender date
+x-forwarded-for x-forwarded-host return-path message-id sender date
 www-authenticate content-security-policy last-modified cache-control expires etag server x-injected header-test x-test injected",
     ),
     (
@@ -149,21 +150,54 @@ apache apache2 httpd nginx root .kube .docker inetpub inetsrv mysql",
     ),
 ];
 
-static WORDS: LazyLock<HashMap<&'static [u8], u32, foldhash::fast::FixedState>> =
+/// The classes of each word, and its length: a byte that is zero does not show in what it is found by.
+static WORDS: LazyLock<HashMap<Folded, (u32, usize), foldhash::fast::FixedState>> =
     LazyLock::new(|| {
         let mut words = HashMap::with_hasher(foldhash::fast::FixedState::default());
-        for (bits, list) in TABLES {
-            for word in list.split_ascii_whitespace() {
-                *words.entry(word.as_bytes()).or_insert(0) |= bits;
-            }
+        for (bits, word) in entries() {
+            words.entry(folded(word)).or_insert((0, word.len())).0 |= bits;
         }
         words
     });
 
+/// Words with their classes.
+fn entries() -> impl Iterator<Item = (u32, &'static [u8])> {
+    let words = |(bits, list): &(u32, &'static str)| {
+        let bits = *bits;
+        let words = list.split_ascii_whitespace();
+        words.map(move |word| (bits, word.as_bytes()))
+    };
+    TABLES.iter().flat_map(words)
+}
+
+/// The bytes of a word in lower case, as numbers: for so few, copying and comparing slices takes longer.
+#[derive(PartialEq, Eq)]
+struct Folded([u64; LONGEST / 8]);
+
+impl Hash for Folded {
+    /// Number by number: as an array they would be hashed as bytes, like a text of any length.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for number in self.0 {
+            state.write_u64(number);
+        }
+    }
+}
+
+/// At most [`LONGEST`] bytes of a word.
+fn folded(word: &[u8]) -> Folded {
+    let mut folded = [0; LONGEST / 8];
+    for (number, bytes) in folded.iter_mut().zip(word.chunks(8)) {
+        for (at, byte) in bytes.iter().enumerate() {
+            *number |= u64::from(byte.to_ascii_lowercase()) << (8 * at);
+        }
+    }
+    Folded(folded)
+}
+
 /// Which lengths words have that begin with a byte, as bits: most words of a text need not be looked up.
 static LENGTHS: LazyLock<[u64; 256]> = LazyLock::new(|| {
     let mut lengths = [0; 256];
-    for word in WORDS.keys() {
+    for (_, word) in entries() {
         let first = word
             .first()
             .and_then(|byte| lengths.get_mut(usize::from(*byte)));
@@ -181,11 +215,42 @@ pub(super) fn bits(word: &[u8]) -> u32 {
     if lengths.checked_shr(word.len() as u32).unwrap_or(0) & 1 == 0 {
         return 0;
     }
-    let mut folded = [0u8; LONGEST];
-    let Some(folded) = folded.get_mut(..word.len()) else {
-        return 0;
-    };
-    folded.copy_from_slice(word);
-    folded.make_ascii_lowercase();
-    WORDS.get(&*folded).copied().unwrap_or(0)
+    match WORDS.get(&folded(word)) {
+        Some(&(bits, length)) if length == word.len() => bits,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use proptest::prelude::*;
+
+    use super::{LONGEST, bits, entries};
+
+    fn written(word: &[u8]) -> u32 {
+        let same = entries().filter(|(_, entry)| word.eq_ignore_ascii_case(entry));
+        same.fold(0, |all, (bits, _)| all | bits)
+    }
+
+    #[test]
+    fn each_word_has_the_classes_of_all_its_tables() {
+        for (_, word) in entries() {
+            assert!(word.len() <= LONGEST, "{}", word.escape_ascii());
+            assert_eq!(bits(word), written(word), "{}", word.escape_ascii());
+            assert_eq!(bits(&word.to_ascii_uppercase()), written(word));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_nearly_a_word_is_none(at in any::<prop::sample::Index>(), change in any::<(prop::sample::Index, u8)>(), more in "\\PC{0,2}|\0") {
+            let entries: Vec<_> = entries().collect();
+            let mut word = at.get(&entries).1.to_vec();
+            word.extend(more.bytes());
+            prop_assert_eq!(bits(&word), written(&word));
+            *change.0.get_mut(&mut word) = change.1;
+            prop_assert_eq!(bits(&word), written(&word));
+        }
+    }
 }
