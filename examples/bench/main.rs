@@ -4,10 +4,6 @@
 //! there are two; the proxies take turns, so that what the machine does meanwhile disturbs all alike.
 
 mod bundle;
-#[expect(
-    dead_code,
-    reason = "shared with the demo, which also waits for programs that end"
-)]
 #[path = "../support/children.rs"]
 mod children;
 mod client;
@@ -32,6 +28,7 @@ mod proxy;
 #[path = "../support/random.rs"]
 mod random;
 mod request;
+mod samples;
 mod scale;
 mod shapes;
 mod side_by_side;
@@ -80,6 +77,9 @@ struct Cli {
     /// How long mixed load lasts
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_440))]
     minutes: u32,
+    /// Measure nothing, but let perf record into this folder what Weir does for each shape
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["only", "all"])]
+    samples: Option<PathBuf>,
     /// Where tables go, between the markers of their sections, with plots beside it
     #[arg(long, value_name = "FILE", default_value = "docs/performance.md")]
     document: PathBuf,
@@ -180,6 +180,9 @@ async fn measure(cli: &Cli, cores: &Cores, stage: &Stage) -> Result<()> {
         time: Duration::from_secs_f64(cli.seconds),
         counter: Counter::default(),
     };
+    if let Some(folder) = &cli.samples {
+        return samples::record(stage, &cores.places(1), &run, folder).await;
+    }
     let parts = cli.parts();
     if parts.iter().any(|part| part.beside_peers()) {
         let peers = Peers::start(stage, &cores.places(1))?;

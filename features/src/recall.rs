@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use hashbrown::HashTable;
 
+use crate::bytes::same;
 use crate::field::{SHORT_FIELD, Scratch, Span, digest};
 use crate::location::Location;
 use crate::sink::{Logged, Origin, Place, push_known};
@@ -143,8 +144,8 @@ impl Recall {
             entry.hash == hash
                 && entry.way == way
                 && entry.location == place.location
-                && entry.raw.of(&self.text) == raw
-                && entry.key.of(&self.text) == place.key
+                && same(entry.raw.of(&self.text), raw)
+                && same(entry.key.of(&self.text), place.key)
         })
     }
 
@@ -208,12 +209,12 @@ impl Recall {
             let one = Yield {
                 location: field.location,
                 origin,
-                key: if name == place.key {
+                key: if same(name, place.key) {
                     key
                 } else {
                     self.put(name)
                 },
-                value: if value == raw {
+                value: if same(value, raw) {
                     raw_span
                 } else {
                     self.put(value)

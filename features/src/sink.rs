@@ -4,6 +4,7 @@
 
 use std::hash::BuildHasher;
 
+use crate::bytes::same;
 use crate::decode::DecodeBuffers;
 use crate::field::{Marks, Scratch, Span, StoredField};
 use crate::limits::{MAX_FIELDS, MAX_KEY, MAX_NESTING, MAX_VALUE, WINDOW, WINDOW_STRIDE};
@@ -175,8 +176,8 @@ pub(crate) fn push_known(
         fields.get(index as usize).is_some_and(|field| {
             field.hash == hash
                 && field.location == place.location
-                && field.value.of(arena) == value
-                && field.key.of(arena) == place.key
+                && same(field.value.of(arena), value)
+                && same(field.key.of(arena), place.key)
         })
     });
     if let Some(&known) = known {
