@@ -44,7 +44,10 @@ lint: ## formatting, clippy, documentation and licences, warnings denied
 
 bench: onnxruntime ## what Weir costs beside nginx, a plain proxy and ModSecurity: make bench [ARGS="--rounds 1"] [REPLAY=CAPTURE]
 	@scripts/bench.sh $(ARGS)
-	@$(if $(filter --only% --print-only -h --help,$(ARGS)),,REPLAY="$(REPLAY)" scripts/bench-instructions.sh --docs && scripts/bench-samples.sh)
+ifeq ($(filter --only% --print-only -h --help,$(ARGS)),)
+	@REPLAY="$(REPLAY)" scripts/bench-instructions.sh --docs
+	@scripts/bench-samples.sh
+endif
 
 bench-stages: onnxruntime ## what extraction, decoding and scoring cost on this machine
 	cargo bench -p weir-waf --bench detection
