@@ -44,7 +44,7 @@ lint: ## formatting, clippy, documentation and licences, warnings denied
 
 bench: onnxruntime ## what Weir costs beside nginx, a plain proxy and ModSecurity: make bench [ARGS="--rounds 1"] [REPLAY=CAPTURE]
 	@scripts/bench.sh $(ARGS)
-ifeq ($(filter --only% --print-only -h --help,$(ARGS)),)
+ifeq ($(filter --only% --samples% --document% --print-only -h --help,$(ARGS)),)
 	@REPLAY="$(REPLAY)" scripts/bench-instructions.sh --docs
 	@scripts/bench-samples.sh
 endif

@@ -47,6 +47,9 @@ if [ "$action" = docs ]; then
       *) cp "$REPLAY" "$work/replay.jsonl" ;;
     esac
     export REPLAY=$work/replay.jsonl
+  else
+    # Set to nothing, it would name a file all the same.
+    unset REPLAY
   fi
   count rooms "$work/rooms"
   scripts/instructions.py rooms "$work/rooms" "$work/rooms.cases"

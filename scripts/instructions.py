@@ -206,7 +206,7 @@ def replace(name, text):
     after = rest.split(end, 1)[1]
     with open(PAGE, "w", encoding="utf-8") as out:
         out.write(f"{before}{begin}\n{text}\n{end}{after}")
-    print(f"instructions: '{name}' in {PAGE} is new")
+    print(f"{PAGE}: '{name}' is new")
 
 
 # Where instructions went: by source file, code of dependencies by who called it.

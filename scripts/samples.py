@@ -35,7 +35,7 @@ NAMES = [name for name, _ in ROOMS] + [name for name, _ in OTHERS] + [ALLOCATOR,
 def main():
     folder, program = sys.argv[1:]
     with open(os.path.join(folder, "cases"), encoding="utf-8") as lines:
-        cases = [line.rstrip("\n").split("\t")[0] for line in lines]
+        cases = [line.rstrip("\n") for line in lines]
     columns = [(case, rooms(os.path.join(folder, case), program)) for case in cases]
     head = ["of the processor time of a request"] + [case for case, _ in columns]
     rows = [[name] + [share(spent, name) for _, spent in columns] for name in NAMES]
@@ -56,7 +56,10 @@ def rooms(file, program):
     inside = collections.Counter()
     symbols = {}
     for line in perf("-i", file, "-F", "ip,sym,dso").splitlines():
-        ip, symbol, module = re.fullmatch(r"\s*([0-9a-f]+) (.*) \((.*)\)", line).groups()
+        sample = re.fullmatch(r"\s*([0-9a-f]+) (.*) \((.*)\)", line)
+        if not sample:
+            sys.exit(f"samples: perf says {line!r}, which is no address, symbol and program")
+        ip, symbol, module = sample.groups()
         if os.path.basename(module) == os.path.basename(program):
             at = int(ip, 16) - base[0] + base[1] - offset + address
             inside[at] += 1
@@ -64,7 +67,9 @@ def rooms(file, program):
         else:
             spent[elsewhere(symbol, module)] += 1
     if not inside:
-        sys.exit(f"samples: {file} has none of {program}")
+        sys.exit(f"samples: {file} has none of {program}: it must not be built anew meanwhile")
+    if not spent[KERNEL]:
+        sys.exit("samples: perf may not look into the kernel (sysctl kernel.perf_event_paranoid=1, or run this as root)")
     for at, frames in frames_of(inside, program).items():
         spent[owner(frames, symbols[at])] += inside[at]
     return spent
@@ -125,7 +130,10 @@ def perf(*arguments):
 
 
 def run(command, text=""):
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, input=text, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"samples: {' '.join(command)} failed")
+    return done.stdout
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ pub(crate) const PARAMETERS: Filled = Filled::new("parameters", |bytes| {
 
 /// Attacks on the processor. Each fills a value, a body or a header with what some parser, decoder or recogniser has to
 /// look at again and again if it is not careful.
-pub(crate) const HOSTILE: [Filled; 48] = [
+pub(crate) const HOSTILE: [Filled; 49] = [
     // Values of one mark.
     Filled::new("quotes", |bytes| value(&repeated("'", bytes))),
     Filled::new("both quotes", |bytes| value(&repeated("'\"", bytes))),
@@ -67,6 +67,7 @@ pub(crate) const HOSTILE: [Filled; 48] = [
     Filled::new("dots", |bytes| value(&repeated("../", bytes))),
     Filled::new("colons", |bytes| value(&repeated("a:", bytes))),
     Filled::new("backslashes", |bytes| value(&repeated("\\", bytes))),
+    Filled::new("stars", |bytes| value(&repeated("*", bytes))),
     Filled::new("comments opened", |bytes| value(&repeated("a/*", bytes))),
     Filled::new("comments", |bytes| value(&repeated("a/**/b", bytes))),
     Filled::new("line breaks", |bytes| value(&repeated("%0d%0aa:", bytes))),
@@ -169,8 +170,9 @@ fn plain(piece: &str, bytes: usize) -> String {
     piece.repeat(bytes / piece.len())
 }
 
-/// Names of which all have the same hash where a text is hashed byte by byte with a fixed multiplier of 31: "Aa" and "BB"
-/// come to the same (Crosby and Wallach, "Denial of Service via Algorithmic Complexity Attacks", USENIX Security 2003).
+/// Names of which all have the same hash where a text is hashed byte by byte with a fixed multiplier of 31, as Java does: "Aa"
+/// and "BB" come to the same. The class of attack is Crosby and Wallach's, "Denial of Service via Algorithmic Complexity
+/// Attacks", USENIX Security 2003.
 fn colliding(n: usize) -> String {
     let choose = |bit: usize| if n >> bit & 1 == 0 { "Aa" } else { "BB" };
     (0..14).map(choose).collect()

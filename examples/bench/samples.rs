@@ -20,7 +20,7 @@ use crate::weir::Setup;
 
 /// Connections, caches and `perf` itself are there before a sample is taken.
 const WARM_UP: Duration = Duration::from_millis(500);
-/// A second. No multiple of anything that happens a hundred or a thousand times a second.
+/// Samples a second: no multiple of anything that happens a hundred or a thousand times a second.
 const SAMPLES: &str = "4999";
 
 /// The shapes, and whether every value of them is new; the names are those of files, and of columns.
@@ -33,7 +33,7 @@ const CASES: [(&str, Shape, Values); 6] = [
     ("c, new", Shape::Json, Values::Distinct),
 ];
 
-/// Writes one file of samples for each case, and `cases`, a line for each: its name and the requests answered meanwhile.
+/// Writes one file of samples for each case, and `cases` with their names.
 pub(crate) async fn record(stage: &Stage, places: &Places, run: &Run, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     let proxy = stage.weir(places, &Setup::default())?;
@@ -51,9 +51,9 @@ pub(crate) async fn record(stage: &Stage, places: &Places, run: &Run, to: &Path)
         perf.args(["--", "sleep"])
             .arg(run.time.as_secs_f64().to_string());
         let mut perf = Program::start("perf", perf, to.join("output"))?;
-        let done = load::closed(&mut connections, run.time + WARM_UP, &run.counter).await?;
+        load::closed(&mut connections, run.time + WARM_UP, &run.counter).await?;
         perf.finish().await?;
-        listing += &format!("{name}\t{}\n", done.requests);
+        listing += &format!("{name}\n");
         eprintln!("bench: samples of {name}");
     }
     fs::write(to.join("cases"), listing).context("cannot write the list of cases")

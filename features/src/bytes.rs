@@ -1,5 +1,17 @@
 //! Sets of bytes, pairs and comparisons. Not here: what they mean.
 
+/// ASCII's letters and digits, and what a set may have beside them.
+macro_rules! alphanumeric_and {
+    ($more:literal) => {
+        concat!(
+            "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+            $more
+        )
+        .as_bytes()
+    };
+}
+pub(crate) use alphanumeric_and;
+
 /// A set that is asked for one byte after another. Where a value as a whole is asked, see `tokens::Present`.
 pub(crate) struct Bytes([bool; 256]);
 

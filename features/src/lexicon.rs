@@ -1,7 +1,8 @@
 //! Words and marks of code, by family, found in one Aho-Corasick pass. Not here: whether they make an attack.
 //!
 //! Values are folded first: comments, `+` and runs of white space are one space, so that `UNION/**/SELECT` reads
-//! `UNION SELECT`. A line break ends header lines, so it is kept apart from other white space. Case means nothing, and words count only at word boundaries: `selection` is no `select`.
+//! `UNION SELECT`. A line break ends header lines, so it is kept apart from other white space. Case means nothing, and words
+//! count only at word boundaries: `selection` is no `select`.
 
 mod terms;
 

@@ -80,7 +80,7 @@ pub(crate) fn write(lexicon: &Lexicon, field: &Field<'_>, out: &mut [f32]) {
     scan.read(field.value);
     let present = Present::of(scan.bytes.distinct().iter().copied());
     statistics(field, &scan, logarithms, out);
-    // Anything else than letters of another case is folded as well where one of these stands.
+    // Folding changes something only where one of these stands.
     let folds = scan.wide_blanks || present.any(FOLDED_BYTES);
     let hits = FOLDED.with_borrow_mut(|folded| lexicon.hits_in(field.value, folds, folded));
     if hits != Hits::default() {

@@ -16,6 +16,7 @@ mod words;
 
 use std::cell::RefCell;
 
+use crate::bytes::alphanumeric_and;
 use crate::lexicon::Family;
 use crate::limits::WINDOW;
 use lex::Token;
@@ -260,8 +261,7 @@ impl Present {
 }
 
 /// What identifiers, numbers and names of files are made of: no language can be told from these alone.
-const PLAIN: Present =
-    Present::set(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.");
+const PLAIN: Present = Present::set(alphanumeric_and!("-_."));
 const QUOTES: Present = Present::set(b"'\"`");
 /// What dates, addresses and parameters are made of: there is a place to look at, hardly code.
 const QUIET: Present = Present(PLAIN.0 | Present::set(b"/:?&=%,~@ ").0);

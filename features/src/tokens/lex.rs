@@ -1,7 +1,7 @@
 //! Words, numbers and marks of a value. Not here: what they mean to a language.
 
 use super::words::{self, SQL};
-use crate::bytes::{Bytes, find_pair};
+use crate::bytes::{Bytes, alphanumeric_and, find_pair};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -54,8 +54,7 @@ impl Token {
 }
 
 /// What words are made of: letters, digits, underscores and whatever is not ASCII.
-static WORD: Bytes = Bytes::of(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
-    .and_all_beyond_ascii();
+static WORD: Bytes = Bytes::of(alphanumeric_and!("_")).and_all_beyond_ascii();
 
 pub(super) fn is_word(byte: u8) -> bool {
     WORD.has(byte)

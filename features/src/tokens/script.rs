@@ -3,7 +3,7 @@
 use super::lex::{Kind, is_word, run};
 use super::words::{ACTIVE, OBJECT, PROPERTY, SINK, bits};
 use super::{Found, Present, QUOTES, Sign, Text};
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, alphanumeric_and};
 
 const CALLS: Present = Present::set(b"(`=[");
 /// Bytes of brackets in a row that are a program: `[]+[]`, `(![]+[])[+[]]`.
@@ -36,8 +36,7 @@ fn is_between(byte: u8) -> bool {
     is_blank(byte) || matches!(byte, b'/' | b'"' | b'\'' | b'`' | b'+')
 }
 
-static NAME: Bytes =
-    Bytes::of(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_:");
+static NAME: Bytes = Bytes::of(alphanumeric_and!("-_:"));
 
 fn is_name(byte: u8) -> bool {
     NAME.has(byte)

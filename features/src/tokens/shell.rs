@@ -5,9 +5,9 @@ use super::words::{ALONE, COMMAND, COMMAND_WORD, bits};
 use super::{Found, Present, Sign, Text};
 use crate::bytes::Bytes;
 
-const SEPARATORS: Present = Present::set(SEPARATE);
-const SEPARATE: &[u8] = b";|&`$\n(<";
-static SEPARATES: Bytes = Bytes::of(SEPARATE);
+const SEPARATORS: &[u8] = b";|&`$\n(<";
+const ANY_SEPARATOR: Present = Present::set(SEPARATORS);
+static IS_SEPARATOR: Bytes = Bytes::of(SEPARATORS);
 /// Bytes of a command's name, disguise and folders included, that are read.
 const NAME: usize = 64;
 /// A command without one of these has neither arguments nor a disguise.
@@ -24,10 +24,10 @@ struct Command {
 
 pub(super) fn find(text: Text<'_>, found: &mut Found) {
     let value = text.value;
-    if text.present.any(SEPARATORS) {
+    if text.present.any(ANY_SEPARATOR) {
         let pipes = memchr::memchr_iter(b'|', value).take(4).count();
         for (at, byte) in value.iter().enumerate() {
-            if SEPARATES.has(*byte) {
+            if IS_SEPARATOR.has(*byte) {
                 separator(value, at, *byte, pipes, found);
             }
         }

@@ -8,13 +8,14 @@ use crate::bytes::{Bytes, find_pair};
 const LOOK: usize = 160;
 /// Expressions of one value that are looked at: brackets in a row must not cost a look each.
 const EXPRESSIONS: usize = 48;
-const OPENS: Present = Present::set(b"{(<[#$@%*~");
-/// What stands first in the marks that open an expression.
-static OPENING: Bytes = Bytes::of(b"{<[#$@%*~");
+/// Without one of these no expression opens.
+const NEEDED: Present = Present::set(b"{(<[#$@%*~");
+/// What stands first in the marks that open one.
+static FIRST: Bytes = Bytes::of(b"{<[#$@%*~");
 
 pub(super) fn find(text: Text<'_>, found: &mut Found) {
     let braced = text.present.has(b'{');
-    if !text.present.any(OPENS)
+    if !text.present.any(NEEDED)
         || !(braced || text.present.has(b'<') || text.present.has(b'@') || text.present.has(b'['))
     {
         return;
@@ -25,7 +26,7 @@ pub(super) fn find(text: Text<'_>, found: &mut Found) {
     while let Some(&byte) = value.get(at)
         && looked < EXPRESSIONS
     {
-        if !OPENING.has(byte) {
+        if !FIRST.has(byte) {
             at += 1;
             continue;
         }
