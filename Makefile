@@ -46,7 +46,7 @@ bench: onnxruntime ## what Weir costs beside nginx, a plain proxy and ModSecurit
 	@scripts/bench.sh $(ARGS)
 ifeq ($(filter --only% --samples% --document% --print-only -h --help,$(ARGS)),)
 	@REPLAY="$(REPLAY)" scripts/bench-instructions.sh --docs
-	@scripts/bench-samples.sh
+	@REPLAY="$(REPLAY)" scripts/bench-samples.sh
 endif
 
 bench-stages: onnxruntime ## what extraction, decoding and scoring cost on this machine
