@@ -323,7 +323,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{FOLDED_BYTES, Family, Lexicon, Present};
+    use super::{FOLDED_BYTES, Family, Lexicon, Present, fold};
 
     fn families(value: &str) -> Vec<Family> {
         let lexicon = Lexicon::new();
@@ -381,6 +381,39 @@ mod tests {
             let hits = LEXICON.hits_in(value.as_bytes(), folds, &mut Vec::new());
             prop_assert_eq!(hits, LEXICON.hits(value.as_bytes(), &mut Vec::new()));
         }
+
+        #[test]
+        fn stretches_are_folded_as_byte_by_byte(value in "[aB /*+\t\0!5\n]{0,40}") {
+            let (mut folded, mut offsets) = (Vec::new(), Vec::new());
+            fold(value.as_bytes(), &mut folded, Some(&mut offsets));
+            prop_assert_eq!((folded, offsets), byte_by_byte(value.as_bytes()));
+        }
+    }
+
+    /// Folding without any shortcut.
+    fn byte_by_byte(value: &[u8]) -> (Vec<u8>, Vec<usize>) {
+        let (mut folded, mut offsets) = (Vec::new(), Vec::new());
+        let mut at = 0;
+        while at < value.len() {
+            let rest = &value[at..];
+            let end = rest.windows(2).skip(2).position(|pair| pair == b"*/");
+            let (byte, length) = match (rest[0], end) {
+                _ if rest.starts_with(b"/*!") => {
+                    let digits = rest[3..].iter().take_while(|byte| byte.is_ascii_digit());
+                    (b' ', 3 + digits.count())
+                }
+                (_, Some(end)) if rest.starts_with(b"/*") => (b' ', end + 4),
+                _ if rest.starts_with(b"*/") => (b' ', 2),
+                (b'+' | b'\t' | b'\r' | 0x0b | 0x0c | 0, _) => (b' ', 1),
+                (byte, _) => (byte, 1),
+            };
+            if byte != b' ' || folded.last() != Some(&b' ') {
+                folded.push(byte);
+                offsets.push(at);
+            }
+            at += length;
+        }
+        (folded, offsets)
     }
 
     #[test]

@@ -402,3 +402,41 @@ fn a_cache_that_is_too_small_is_slow_and_right() {
     }
     assert!(evictions > 60);
 }
+
+/// Known and new fields in any mixture, fewer than a matrix holds and more; the oddest of all stands last, where a lost field
+/// would show.
+#[test]
+fn whatever_is_known_every_field_is_judged() {
+    let form = |values: &dyn Fn(usize) -> Option<String>, count: usize| {
+        let mut request = request("/offer");
+        request.method = b"POST".to_vec();
+        let kind = b"application/x-www-form-urlencoded".to_vec();
+        request.headers.push((b"Content-Type".to_vec(), kind));
+        let pairs = (0..count).filter_map(|at| Some(format!("f{at}={}", values(at)?)));
+        request.body = pairs.collect::<Vec<_>>().join("&").into_bytes();
+        request
+    };
+    let mut plain = Side::new(engine(false, field_only(), None));
+    let mut cached = Side::new(engine(false, field_only(), Some(&cache())));
+    let attack = "1'+union+select+password+from+users--+-";
+    for (round, count) in [15, 16, 17, 255, 256, 257, 300, 400]
+        .into_iter()
+        .enumerate()
+    {
+        for every in [1, 2, 16, 1000] {
+            let value = |at: usize| format!("{round}+lamps+{every}+{at}");
+            let known = form(&|at| (at % every == 0).then(|| value(at)), count - 1);
+            cached.score(&known, 1, &NoExceptions);
+            let last = |at| match at + 1 == count {
+                true => attack.to_owned(),
+                false => value(at),
+            };
+            let whole = form(&|at| Some(last(at)), count);
+            let found = cached.score(&whole, 1, &NoExceptions);
+            same(&plain.score(&whole, 1, &NoExceptions), &found, &whole);
+            assert!(found.cache.hits >= (count - 1) / every, "{:?}", found.cache);
+            let top = found.top.unwrap();
+            assert_eq!(&*top.key, format!("f{}", count - 1).as_bytes());
+        }
+    }
+}
