@@ -40,6 +40,15 @@ pub(super) fn percent(input: &[u8], out: &mut Vec<u8>) -> Change {
     change
 }
 
+/// Whether what [`percent`] undoes begins at `at`.
+pub(super) fn is_percent_escape(input: &[u8], at: usize) -> bool {
+    let digits = match input.get(at + 1) {
+        Some(b'u' | b'U') => hex_number(input, at + 2, 4),
+        _ => hex_number(input, at + 1, 2),
+    };
+    input.get(at) == Some(&b'%') && digits.is_some()
+}
+
 /// Bytes that scanners write as text to slip past filters (`..0x2f..0x2fetc`): separators, quotes and brackets.
 const TEXTUAL: [u8; 10] = [0x2f, 0x5c, 0x2e, 0x27, 0x22, 0x3c, 0x3e, 0x28, 0x29, 0x00];
 

@@ -98,6 +98,14 @@ fn the_layer_limit_is_said() {
     assert!(!decode(b"%27").limited);
 }
 
+#[test]
+fn an_overlong_byte_takes_what_an_escape_behind_it_hides() {
+    let plain = |input: &[u8]| decode(input).bytes.into_owned();
+    assert_eq!(plain(b"%c0%2527"), b"'");
+    assert_eq!(plain(b"\xc0%27"), b"'");
+    assert_eq!(plain(b"%c0%25%30%30"), plain(b"\xc0%00"));
+}
+
 /// Bytes with far more escapes in them than chance would bring.
 fn encoded_bytes() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![

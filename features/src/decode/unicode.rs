@@ -2,6 +2,7 @@
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
+use super::escapes::is_percent_escape;
 use super::{Change, push_code_point};
 
 /// Folds overlong UTF-8 sequences of two to six bytes (`C0 AF` for `/`) into the character they stand for.
@@ -32,7 +33,8 @@ pub(super) fn overlong(input: &[u8], out: &mut Vec<u8>) -> Change {
 }
 
 /// The code point and length of an overlong sequence at `at`. Decoders that accept them also accept a second byte
-/// without the continuation bit (`C0 2F`), which IIS made famous, or with one bit too many (`C0 EE`).
+/// without the continuation bit (`C0 2F`), which IIS made famous, or with one bit too many (`C0 EE`). Of an escape it is what
+/// the escape hides that is the second byte.
 fn overlong_at(input: &[u8], at: usize) -> Option<(u32, usize)> {
     let first = *input.get(at)?;
     let (length, head, least) = match first {
@@ -46,7 +48,9 @@ fn overlong_at(input: &[u8], at: usize) -> Option<(u32, usize)> {
     let mut code_point = head;
     for offset in 1..length {
         let byte = *input.get(at + offset)?;
-        let lax = length == 2 && (byte.is_ascii_graphic() || is_path_sign(input, at));
+        let lax = length == 2
+            && (byte.is_ascii_graphic() && !is_percent_escape(input, at + 1)
+                || is_path_sign(input, at));
         if byte & 0xc0 != 0x80 && !lax {
             return None;
         }
